@@ -1,0 +1,113 @@
+"""Every file that nearfar writes: parquet, safetensors and text, never half-written under its final name."""
+
+import json
+import os
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from nearfar.errors import NearfarError
+
+
+@contextmanager
+def replacing(path):
+    """Yield a temporary path beside ``path``; put it in place only when the block ends well.
+
+    Raises NearfarError when the disk is full or the folder cannot be written to.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        os.replace(temporary, path)
+    except OSError as error:
+        raise NearfarError(f"{path}: cannot be written ({error}); free some space or choose another results folder") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path, text):
+    """Write ``text`` to ``path`` as UTF-8."""
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_table(path, columns):
+    """Write a pyarrow table, or a dict of equally long columns, as parquet."""
+    table = columns if isinstance(columns, pa.Table) else pa.table(columns)
+    with replacing(path) as temporary:
+        pq.write_table(table, temporary, compression="zstd")
+
+
+def read_table(path):
+    """Return the columns of a parquet file as a dict of numpy arrays, strings as ``object``."""
+    table = pq.read_table(path)
+    return {name: table[name].to_numpy(zero_copy_only=False) for name in table.column_names}
+
+
+class VectorWriter:
+    """Parquet file of one vector a clip, written in batches, so that memory does not grow with the clips.
+
+    Used as a context manager; the file takes its final name only when the block ends well.
+    """
+
+    def __init__(self, path, batch=256):
+        self._replacing, self._batch, self._rows, self._writer = replacing(path), batch, [], None
+
+    def __enter__(self):
+        self._path = self._replacing.__enter__()
+        return self
+
+    def add(self, file, vector):
+        """Append the vector (dims,) of clip ``file``."""
+        self._rows.append((file, np.asarray(vector, np.float32)))
+        if len(self._rows) == self._batch:
+            self._flush()
+
+    def _flush(self):
+        if not self._rows:
+            return
+        vectors = np.stack([v for _, v in self._rows])
+        column = pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), vectors.shape[1])
+        table = pa.table({"file": [f for f, _ in self._rows], "embedding": column})
+        if self._writer is None:
+            self._writer = pq.ParquetWriter(self._path, table.schema, compression="zstd")
+        self._writer.write_table(table)
+        self._rows = []
+
+    def __exit__(self, *error):
+        if error[0] is None:
+            self._flush()
+        if self._writer:
+            self._writer.close()
+        return self._replacing.__exit__(*error)
+
+
+def read_vectors(path):
+    """Return the file names (clips,) and the float32 vectors (clips, dims) of a feature file."""
+    table = pq.read_table(path)
+    column = table["embedding"].combine_chunks()
+    column = column.chunk(0) if isinstance(column, pa.ChunkedArray) else column
+    return table["file"].to_numpy(zero_copy_only=False), column.flatten().to_numpy().reshape(len(table), -1)
+
+
+def write_arrays(path, arrays, **metadata):
+    """Write named numpy arrays as safetensors, with ``metadata`` as one JSON text in its header."""
+    from safetensors.numpy import save_file
+
+    arrays = {name: np.ascontiguousarray(value) for name, value in arrays.items()}
+    with replacing(path) as temporary:
+        save_file(arrays, temporary, metadata={"nearfar": json.dumps(metadata, sort_keys=True)})
+
+
+def read_arrays(path):
+    """Return the arrays (name to numpy array) and the metadata dict of a file made by write_arrays."""
+    from safetensors import safe_open
+
+    with safe_open(path, framework="numpy") as file:
+        arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        return arrays, json.loads((file.metadata() or {}).get("nearfar", "{}"))
