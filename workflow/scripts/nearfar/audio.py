@@ -18,7 +18,9 @@ def probe(path, rate=16000, channels=2):
     try:
         info = soundfile.info(path)
     except (soundfile.LibsndfileError, OSError) as error:
-        raise NearfarError(f"{path}: not a readable wav file ({_reason(error)}); record or copy it again") from error
+        raise NearfarError(
+            f"{path}: not a readable wav file ({_reason(error)}); record or copy it again"
+        ) from error
     if info.channels < channels:
         raise NearfarError(
             f"{path}: has {info.channels} channel where near and far are needed; give a two-channel wav (0 = near, 1 = far)"
@@ -44,7 +46,9 @@ def read_clip(path, rate=16000, channels=2):
         raise NearfarError(f"{path}: holds NaN or infinite samples; export it again")
     for channel in range(channels):
         if np.abs(wave[:, channel] - wave[:, channel].mean()).max() < SILENCE:
-            raise NearfarError(f"{path}: channel {channel} is silent; check the microphone or remove the clip")
+            raise NearfarError(
+                f"{path}: channel {channel} is silent; check the microphone or remove the clip"
+            )
     return wave[:, :channels]
 
 

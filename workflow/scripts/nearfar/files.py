@@ -1,5 +1,6 @@
 """Every file that nearfar writes: parquet, safetensors and text, never half-written under its final name."""
 
+import errno
 import json
 import os
 from contextlib import contextmanager
@@ -10,6 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from nearfar.errors import NearfarError
+
+UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EFBIG}
 
 
 @contextmanager
@@ -25,7 +28,12 @@ def replacing(path):
         yield temporary
         os.replace(temporary, path)
     except OSError as error:
-        raise NearfarError(f"{path}: cannot be written ({error}); free some space or choose another results folder") from error
+        if error.errno not in UNWRITABLE:
+            raise
+        reason = os.strerror(error.errno).lower()
+        raise NearfarError(
+            f"{path}: cannot be written ({reason}); make room or choose another folder"
+        ) from error
     finally:
         temporary.unlink(missing_ok=True)
 

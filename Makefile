@@ -1,0 +1,22 @@
+# make setup | run | test: each does what is missing before it, and nothing twice.
+CORES ?= $(shell nproc)
+BIN := .venv/bin
+TARGET ?= results/system1/eval.csv
+
+.PHONY: setup run test lint
+setup: .venv/.ready
+
+.venv/.ready: envs/setup.sh envs/requirements.txt pyproject.toml
+	envs/setup.sh
+
+run: setup
+	$(BIN)/snakemake --cores $(CORES) $(TARGET)
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/snakefmt --check Snakefile rules
+	$(BIN)/snakemake --lint
+
+test: lint
+	$(BIN)/pytest

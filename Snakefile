@@ -1,0 +1,23 @@
+from snakemake.utils import min_version
+
+min_version("9.0")
+
+
+configfile: "config/config.yaml"
+
+
+include: "rules/common.smk"
+include: "rules/data.smk"
+include: "rules/features.smk"
+include: "rules/detectors.smk"
+include: "rules/systems.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        [results(f"{system}/eval.csv") for system in config["systems"]],
+
+
+onsuccess:
+    print_tables()

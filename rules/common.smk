@@ -1,0 +1,103 @@
+import sys
+from pathlib import Path
+
+import yaml
+
+sys.path.insert(0, str(Path(workflow.basedir) / "workflow/scripts"))
+
+from nearfar import dataset, settings
+from nearfar.errors import NearfarError
+from nearfar.provenance import sources as sources_of
+
+
+def stopping(function, *arguments):
+    """Call a function of nearfar; end the workflow in one line where the user has something to mend."""
+    try:
+        return function(*arguments)
+    except NearfarError as error:
+        raise WorkflowError(f"nearfar: {error}") from None
+
+
+with open(Path(workflow.basedir) / "config/schema.yaml", encoding="utf-8") as file:
+    stopping(settings.check, config, yaml.safe_load(file))
+
+GPU = int(config["device"] != "cpu")
+SIMULATED = config["data"]["root"] is None
+
+
+def results(path):
+    """Return a path below the results folder."""
+    return f"{config['results']}/{path}"
+
+
+def machine_folders():
+    """Return a dict from every machine there is to its folder."""
+    if SIMULATED:
+        return {machine: results(f"factory/{machine}") for machine in config["factory"]["machines"]}
+    return {machine: str(folder) for machine, folder in dataset.folders(config["data"]["root"]).items()}
+
+
+FOLDERS = stopping(machine_folders)
+MACHINES = stopping(settings.check_machines, "data.machines", config["data"]["machines"], FOLDERS)
+TRAINING_MACHINES = stopping(settings.check_machines, "training.machines", config["training"]["machines"], FOLDERS)
+PLAIN_FEATURES = [name for name in config["features"] if name not in ("eat", "lccr")]
+
+
+def names(values):
+    """Return a wildcard constraint that admits these names only."""
+    return "|".join(map(re.escape, values)) or "$."
+
+
+wildcard_constraints:
+    machine=names(FOLDERS),
+    detector=names(config["detectors"]),
+    system=names(config["systems"]),
+    channel="near|far|pair",
+    feature=names(config["features"]),
+
+
+def sources(*scripts):
+    """Return the source files that a job with these scripts runs, as inputs."""
+    return stopping(sources_of, *scripts)
+
+
+def detector(wildcards):
+    """Return the settings of a detector."""
+    return config["detectors"][wildcards.detector]
+
+
+def method_file(wildcards):
+    """Return the file of a detector's method, relative to workflow/scripts."""
+    return f"nearfar/detectors/{detector(wildcards)['method']}.py"
+
+
+def folds(wildcards):
+    """Return the number of folds of a detector."""
+    return detector(wildcards).get("folds", config["folds"])
+
+
+def views(wildcards):
+    """Return the feature files that a detector sees on a machine."""
+    return [results(f"features/{view}/{wildcards.machine}.parquet") for view in detector(wildcards)["views"]]
+
+
+def weights(wildcards):
+    """Return the weight of every detector of a system (Eq. 1)."""
+    from nearfar.weights import weights_of
+
+    return weights_of(config["systems"][wildcards.system]["weights"], config["core"])
+
+
+def of_machines(path):
+    """Return a path's file for every scored machine."""
+    return [results(path.format(machine=machine, system="{system}")) for machine in MACHINES]
+
+
+def print_tables():
+    """Print the tables that this run was asked for."""
+    from nearfar.tables import readable
+
+    for system in config["systems"]:
+        path = Path(results(f"{system}/eval.csv"))
+        if path.exists():
+            print(readable(path.read_text(encoding="utf-8"), f"\n{path}"))

@@ -1,0 +1,35 @@
+# From a folder of clips, or from nothing, to the clip tables.
+
+
+rule factory:
+    input:
+        sources=sources("factory.py"),
+    output:
+        directory(results("factory/{machine}")),
+    params:
+        **{key: config["factory"][key] for key in ("seconds", "train_source", "train_target", "test")},
+        seed=config["seed"],
+    log:
+        results("logs/factory/{machine}.log"),
+    conda:
+        "../envs/nearfar.yaml"
+    script:
+        "../workflow/scripts/factory.py"
+
+
+rule clips:
+    input:
+        folder=lambda w: FOLDERS[w.machine] if SIMULATED else [],
+        sources=sources("clips.py"),
+    output:
+        results("clips/{machine}.parquet"),
+    params:
+        folder=lambda w: FOLDERS[w.machine],
+        fingerprint=lambda w: None if SIMULATED else dataset.fingerprint(FOLDERS[w.machine]),
+        rate=config["data"]["rate"],
+    log:
+        results("logs/clips/{machine}.log"),
+    conda:
+        "../envs/nearfar.yaml"
+    script:
+        "../workflow/scripts/clips.py"

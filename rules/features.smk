@@ -1,0 +1,134 @@
+# From clips to views: a vector a clip, for each feature and channel.
+
+
+rule feature:
+    input:
+        clips=results("clips/{machine}.parquet"),
+        sources=lambda w: sources("feature.py", f"nearfar/features/{w.feature}.py"),
+    output:
+        results("features/{feature}/{channel}/{machine}.parquet"),
+    wildcard_constraints:
+        feature=names(PLAIN_FEATURES),
+    params:
+        params=lambda w: config["features"][w.feature]["params"],
+        rate=config["data"]["rate"],
+    log:
+        results("logs/feature/{feature}_{channel}_{machine}.log"),
+    conda:
+        "../envs/nearfar.yaml"
+    script:
+        "../workflow/scripts/feature.py"
+
+
+rule backbone:
+    input:
+        sources=sources("backbone.py"),
+    output:
+        results("models/backbone/config.json"),
+        results("models/backbone/model.safetensors"),
+    params:
+        **config["features"]["eat"]["backbone"],
+        seed=config["seed"],
+    log:
+        results("logs/backbone.log"),
+    conda:
+        "../envs/nearfar.yaml"
+    script:
+        "../workflow/scripts/backbone.py"
+
+
+rule eat:
+    input:
+        clips=results("clips/{machine}.parquet"),
+        backbone=rules.backbone.output,
+        sources=sources("eat.py"),
+    output:
+        **{
+            channel: results("features/eat/%s/{machine}.parquet" % channel)
+            for channel in config["features"]["eat"]["channels"]
+        },
+    params:
+        **{key: config["features"]["eat"][key] for key in ("pooling", "layers", "batch")},
+        device=config["device"],
+    resources:
+        gpu=GPU,
+    log:
+        results("logs/eat/{machine}.log"),
+    benchmark:
+        results("benchmarks/eat/{machine}.tsv")
+    conda:
+        "../envs/nearfar.yaml"
+    script:
+        "../workflow/scripts/eat.py"
+
+
+rule classes:
+    input:
+        clips=results("clips/{machine}.parquet"),
+        embeddings=results("features/eat/near/{machine}.parquet"),
+        sources=sources("classes.py"),
+    output:
+        results("classes/{machine}.parquet"),
+    log:
+        results("logs/classes/{machine}.log"),
+    conda:
+        "../envs/nearfar.yaml"
+    script:
+        "../workflow/scripts/classes.py"
+
+
+rule lccr_maps:
+    input:
+        clips=results("clips/{machine}.parquet"),
+        sources=sources("lccr_maps.py"),
+    output:
+        results("features/lccr/maps/{machine}.npy"),
+    params:
+        maps=config["features"]["lccr"]["maps"],
+    log:
+        results("logs/lccr_maps/{machine}.log"),
+    conda:
+        "../envs/nearfar.yaml"
+    script:
+        "../workflow/scripts/lccr_maps.py"
+
+
+rule lccr_model:
+    input:
+        clips=expand(results("clips/{machine}.parquet"), machine=TRAINING_MACHINES),
+        classes=expand(results("classes/{machine}.parquet"), machine=TRAINING_MACHINES),
+        maps=expand(results("features/lccr/maps/{machine}.npy"), machine=TRAINING_MACHINES),
+        sources=sources("lccr_model.py"),
+    output:
+        model=results("models/lccr/model.safetensors"),
+        log=results("models/lccr/training.parquet"),
+    params:
+        train=config["features"]["lccr"]["train"],
+        seed=config["seed"],
+        device=config["device"],
+    resources:
+        gpu=GPU,
+    log:
+        results("logs/lccr_model.log"),
+    benchmark:
+        results("benchmarks/lccr_model.tsv")
+    conda:
+        "../envs/nearfar.yaml"
+    script:
+        "../workflow/scripts/lccr_model.py"
+
+
+rule lccr:
+    input:
+        clips=results("clips/{machine}.parquet"),
+        maps=results("features/lccr/maps/{machine}.npy"),
+        model=rules.lccr_model.output.model,
+        sources=sources("lccr.py"),
+    output:
+        results("features/lccr/pair/{machine}.parquet"),
+    log:
+        results("logs/lccr/{machine}.log"),
+    conda:
+        "../envs/nearfar.yaml"
+    script:
+        "../workflow/scripts/lccr.py"

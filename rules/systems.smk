@@ -1,0 +1,53 @@
+# From normalized scores to Ω, a system at a time.
+
+
+rule fuse:
+    input:
+        normalized=lambda w: [results(f"normalized/{name}/{w.machine}.parquet") for name in sorted(weights(w))],
+        sources=sources("fuse.py"),
+    output:
+        results("{system}/scores/{machine}.parquet"),
+    params:
+        weights=weights,
+        ranks=lambda w: config["systems"][w.system].get("ranks", config["ranks"]),
+        percentile=config["decision"]["percentile"],
+    log:
+        results("logs/fuse/{system}_{machine}.log"),
+    conda:
+        "../envs/nearfar.yaml"
+    script:
+        "../workflow/scripts/fuse.py"
+
+
+rule evaluate:
+    input:
+        clips=of_machines("clips/{machine}.parquet"),
+        scores=of_machines("{system}/scores/{machine}.parquet"),
+        sources=sources("evaluate.py"),
+    output:
+        results("{system}/eval.csv"),
+    params:
+        machines=MACHINES,
+    log:
+        results("logs/evaluate/{system}.log"),
+    conda:
+        "../envs/nearfar.yaml"
+    script:
+        "../workflow/scripts/evaluate.py"
+
+
+rule ranking:
+    input:
+        clips=of_machines("clips/{machine}.parquet"),
+        scores=of_machines("{system}/scores/{machine}.parquet"),
+        sources=sources("ranking.py"),
+    output:
+        results("{system}/ranking.csv"),
+    params:
+        machines=MACHINES,
+    log:
+        results("logs/ranking/{system}.log"),
+    conda:
+        "../envs/nearfar.yaml"
+    script:
+        "../workflow/scripts/ranking.py"

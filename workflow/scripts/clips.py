@@ -1,0 +1,8 @@
+from nearfar.clips import write_clips
+from nearfar.job import job
+
+if __name__ == "__main__":
+    with job(snakemake):
+        write_clips(
+            snakemake.wildcards.machine, snakemake.params.folder, snakemake.params.rate, path=snakemake.output[0]
+        )

@@ -1,0 +1,18 @@
+from pathlib import Path
+
+from nearfar.clips import read_clips
+from nearfar.embed import embed_machine
+from nearfar.job import job
+
+if __name__ == "__main__":
+    with job(snakemake):
+        embed_machine(
+            read_clips(snakemake.input.clips)["path"],
+            Path(snakemake.input.backbone[0]).parent,
+            dict(snakemake.output.items()),
+            pooling=snakemake.params.pooling,
+            layers=snakemake.params.layers,
+            batch=snakemake.params.batch,
+            threads=snakemake.threads,
+            device=snakemake.params.device,
+        )

@@ -1,0 +1,15 @@
+from nearfar.job import job
+from nearfar.universal import train_lccr
+
+if __name__ == "__main__":
+    with job(snakemake):
+        train_lccr(
+            snakemake.input.clips,
+            snakemake.input.classes,
+            snakemake.input.maps,
+            snakemake.output.model,
+            snakemake.output.log,
+            params=snakemake.params.train,
+            seed=snakemake.params.seed,
+            device=snakemake.params.device,
+        )

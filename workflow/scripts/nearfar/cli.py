@@ -1,0 +1,73 @@
+"""The command ``nearfar``: what it offers to someone who has clips and no workflow."""
+
+import argparse
+import sys
+
+from nearfar.errors import NearfarError
+
+
+def main(argv=None):
+    """Run the command line and return its exit status: 0, or 2 after one line on stderr that says what to mend."""
+    parser = argparse.ArgumentParser(prog="nearfar", description="Anomalous sound detection, near and far.")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    for add in COMMANDS:
+        add(commands)
+    arguments = parser.parse_args(argv)
+    try:
+        arguments.run(arguments)
+    except NearfarError as error:
+        print(f"nearfar: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def add_embed(commands):
+    """Declare ``nearfar embed``."""
+    parser = commands.add_parser("embed", help="write the EAT embeddings of clips to an npz file")
+    parser.add_argument("files", nargs="+", metavar="FILE", help="16 kHz wav file; mono is near only")
+    parser.add_argument("--backbone", required=True, help="folder with config.json and model.safetensors, or hub name")
+    parser.add_argument("--revision", help="commit of a hub name")
+    parser.add_argument("--sha256", help="of model.safetensors, to be verified")
+    parser.add_argument("--channel", choices=["near", "far"], default="near")
+    parser.add_argument("--tokens", action="store_true", help="write the tokens too; clips must be equally long")
+    parser.add_argument("--out", required=True, metavar="FILE.npz", help="embedding (clips, 2D), file, tokens")
+    parser.set_defaults(run=embed)
+
+
+def embed(arguments):
+    """Write ``embedding`` (clips, 2D), ``file`` and, on demand, ``tokens`` (clips, 1 + patches, D) of the clips.
+
+    Raises NearfarError for what cannot be read, and for tokens of clips that are not equally long.
+    """
+    from pathlib import Path
+
+    import numpy as np
+
+    from nearfar import audio, backbone, eat
+    from nearfar.embed import channel_waves, pool, progress, token_batches
+    from nearfar.files import replacing
+
+    samples = [audio.probe(file, channels=1 + audio.CHANNELS[arguments.channel]) for file in arguments.files]
+    if arguments.tokens and len(set(samples)) > 1:
+        odd = next(i for i, length in enumerate(samples) if length != samples[0])
+        raise NearfarError(
+            f"{arguments.files[odd]}: {samples[odd]} samples, the first clip has {samples[0]}; leave out --tokens"
+        )
+    model = eat.load(backbone.resolve(arguments.backbone, arguments.revision, arguments.sha256))
+    vectors, tokens = [], []
+    with progress(arguments.files) as files:
+        for _, frames, states in token_batches(model, channel_waves(files, [arguments.channel])):
+            vectors.append(pool(states, frames).numpy())
+            tokens.extend([states.numpy()] if arguments.tokens else [])
+    arrays = {"embedding": np.concatenate(vectors), "file": [Path(file).name for file in arguments.files]}
+    if tokens:
+        arrays["tokens"] = np.concatenate(tokens)
+    with replacing(arguments.out) as temporary, open(temporary, "wb") as file:
+        np.savez(file, **arrays)
+
+
+COMMANDS = [add_embed]  # a subcommand is one function that declares it; heavy imports wait until it runs
+
+
+if __name__ == "__main__":
+    sys.exit(main())

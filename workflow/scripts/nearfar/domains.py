@@ -1,0 +1,32 @@
+"""Source and target: centring by domain, and the two references a score can have."""
+
+import numpy as np
+
+DOMAINS = ("source", "target")
+
+
+def means(view, domain, reference):
+    """Return the mean of a view (clips, dims) a domain, (2, dims), or of all clips, (1, dims), for "pooled"."""
+    view = np.asarray(view, np.float64)
+    if reference == "pooled":
+        return view.mean(axis=0, keepdims=True)
+    return np.stack([view[domain == d].mean(axis=0) for d in DOMAINS])
+
+
+def centre(view, domain, centres):
+    """Return the view (clips, dims) less the mean of each clip's own domain, as float64."""
+    if len(centres) == 1:
+        return view - centres[0]
+    return view - centres[(np.asarray(domain) == "target").astype(int)]
+
+
+def against_each(score, views, centres):
+    """Return ``score`` of the views less each centre: (clips,) for one centre, (clips, 2) for source and target.
+
+    views: list of (clips, dims); centres: list, a view each, of (1 or 2, dims).
+    """
+    columns = [
+        score(*(np.asarray(view, np.float64) - c[k] for view, c in zip(views, centres, strict=True)))
+        for k in range(len(centres[0]))
+    ]
+    return columns[0] if len(columns) == 1 else np.stack(columns, axis=1)

@@ -1,0 +1,124 @@
+"""Embeddings of clips by a frozen EAT, in a stream: memory holds one batch, whatever the number of clips."""
+
+from contextlib import ExitStack
+from itertools import groupby, islice
+from pathlib import Path
+
+import torch
+from tqdm import tqdm
+
+from nearfar import eat
+from nearfar.audio import CHANNELS, read_clip
+from nearfar.errors import NearfarError
+from nearfar.fbank import PATCH, columns, eat_inputs, frame_count, input_length
+from nearfar.files import VectorWriter
+
+POOLINGS = {  # name to the arguments of pool
+    "columns": {},
+    "patches": {"unit": "patches"},
+    "all_columns": {"take": "all"},
+    "all_patches": {"unit": "patches", "take": "all"},
+}
+
+
+def pool(tokens, frames, unit="columns", take="real", unbiased=False):
+    """Return the mean and standard deviation (B, 2D) over time of tokens (B, 1 + N, D), CLS left out.
+
+    ``frames`` is each clip's number of frames before padding: an int, or B of them. ``unit`` is what the
+    statistics run over: "columns" (the mean of a time column's 8 mel patches) or single "patches". ``take`` is
+    the time columns they run over: "real" (at least one frame is not padding), "whole" (no frame is) or "all".
+    """
+    frames = [frames] * len(tokens) if isinstance(frames, int) else frames
+    grid = tokens[:, 1:].unflatten(1, (-1, eat.ROWS))  # (B, columns, 8, D)
+    return torch.stack([_statistics(g, int(f), unit, take, unbiased) for g, f in zip(grid, frames, strict=True)])
+
+
+def _statistics(grid, frames, unit, take, unbiased):
+    grid = grid[: {"real": columns(frames), "whole": frames // PATCH, "all": len(grid)}[take]]
+    values = grid.mean(1) if unit == "columns" else grid.flatten(0, 1)  # (n, D)
+    return torch.cat([values.mean(0), values.std(0, unbiased=unbiased)])
+
+
+@torch.inference_mode()
+def token_batches(model, clips, layers=None, batch=8, device="cpu"):
+    """Yield (keys, frames, tokens (B, 1 + N, D)) of ``clips``, an iterable of (key, waveform (samples,)).
+
+    A key is a file name or a tuple that begins with one. A batch holds at most ``batch`` consecutive clips, all
+    of one padded length, so that no clip's tokens depend on its companions; ``clips`` is not read further than
+    the batch at hand. Raises NearfarError for a layer that is not there, and, naming the clip, for one that is
+    too short or too long or whose tokens are not finite.
+    """
+    if batch < 1:
+        raise NearfarError(f"batch: {batch} is not a number of clips; give 1 or more")
+    layers, model = model.check_layers(layers), model.eval().to(device)
+    for length, group in groupby(clips, key=lambda clip: input_length(frame_count(len(clip[1])))):
+        while members := list(islice(group, batch)):
+            keys, waves = zip(*members, strict=True)
+            yield keys, [frame_count(len(wave)) for wave in waves], _tokens(model, keys, waves, length, layers, device)
+
+
+def _tokens(model, keys, waves, length, layers, device):
+    """Return the tokens (B, 1 + N, D) of one batch; errors name the clip."""
+    names = [key if isinstance(key, str) else key[0] for key in keys]
+    try:
+        tokens = model(eat_inputs([torch.as_tensor(wave) for wave in waves], length).to(device), layers=layers)
+    except NearfarError as error:  # too short or too long: as the lengths are equal, true of the first one
+        raise NearfarError(f"{names[0]}: {error}") from error
+    finite = tokens.isfinite().flatten(1).all(1)
+    if not finite.all():
+        name = names[int(finite.int().argmin())]
+        raise NearfarError(f"{name}: its tokens hold NaN or infinity; check the backbone's weights")
+    return tokens
+
+
+def embeddings(model, clips, pooling="columns", layers=None, batch=8, device="cpu"):
+    """Yield (key, embedding (2D,) float32) of ``clips``, an iterable of (key, waveform (samples,)), in their order.
+
+    ``pooling`` is a name in POOLINGS, ``layers`` the EAT layers that are averaged (the last one by default).
+    Raises NearfarError as token_batches does, and for an unknown pooling.
+    """
+    if pooling not in POOLINGS:
+        raise NearfarError(f"pooling: {pooling!r} is not one of {', '.join(POOLINGS)}; choose one of these")
+    for keys, frames, tokens in token_batches(model, clips, layers, batch, device):
+        yield from zip(keys, pool(tokens, frames, **POOLINGS[pooling]).cpu().numpy(), strict=True)
+
+
+def embed_machine(paths, backbone_folder, outputs, pooling="columns", layers=None, batch=8, threads=1, device="cpu"):
+    """Write the embeddings of the clips at ``paths``: one parquet file a channel, {channel: path} in ``outputs``.
+
+    Rows are in the order of ``paths``, under the clips' file names. Each clip is read once and goes through the
+    model once a channel. Raises NearfarError for clips that cannot be read, and for two of the same name.
+    """
+    paths = [Path(path) for path in paths]
+    _refuse_repeated([path.name for path in paths])
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise NearfarError(f"device: {device!r} is not to be had here; set it to 'cpu' or run on a machine with a GPU")
+    torch.set_num_threads(threads)
+    model = eat.load(backbone_folder)
+    with ExitStack() as stack:
+        writers = {c: stack.enter_context(VectorWriter(path)) for c, path in outputs.items()}
+        clips = channel_waves(stack.enter_context(progress(paths)), outputs)
+        for (name, channel), vector in embeddings(model, clips, pooling, layers, batch, device):
+            writers[channel].add(name, vector)
+
+
+def channel_waves(paths, channels):
+    """Yield ((file name, channel), waveform (samples,)) of each clip and each of ``channels``, "near" or "far"."""
+    needed = 1 + max(CHANNELS[channel] for channel in channels)
+    for path in map(Path, paths):
+        wave = read_clip(path, channels=needed)
+        for channel in channels:
+            yield (path.name, channel), wave[:, CHANNELS[channel]]
+
+
+def progress(paths):
+    """Return ``paths`` under a progress bar on stderr: clips a second and the time that remains."""
+    return tqdm(paths, desc="embed", unit="clip")
+
+
+def _refuse_repeated(names):
+    if not names:
+        raise NearfarError("no clips to embed; name some, or check the folder of the machine")
+    repeated = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []
+    if repeated:
+        raise NearfarError(f"{repeated[0]}: given twice ({len(repeated)} names in all); give each clip once")

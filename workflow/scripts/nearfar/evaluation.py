@@ -1,0 +1,195 @@
+"""The table of Ω: from scored clips to eval.csv and to what a person reads."""
+
+import csv
+import io
+import re
+from pathlib import Path
+
+import numpy as np
+
+from nearfar.errors import NearfarError
+from nearfar.files import write_text
+from nearfar.metrics import harmonic_mean, section_metrics
+from nearfar.names import parse
+from nearfar.tables import COLUMNS
+
+OFFICIAL = ("auc_source", "auc_target", "pauc")
+OWN = ("auc_source_own", "auc_target_own", "pauc")
+SCORE_FILE = re.compile(r"anomaly_score_(.+)_section_(\d\d)_test\.csv")
+
+
+def evaluate(sections):
+    """Return the rows of the table, fractions: one a section, and a last one, "all", with the harmonic means.
+
+    sections: dicts with machine, section, scores (clips,), label and domain (clips,) of text, and decisions (clips,) or
+    None. Ω of "all" is the harmonic mean over the three values of every section. Raises NearfarError where a section
+    lacks one of the four conditions.
+    """
+    rows = []
+    for part in sections:
+        anomalous, target = part["label"] == "anomaly", part["domain"] == "target"
+        _refuse_missing(part, anomalous, target)
+        metrics = section_metrics(part["scores"], anomalous, target, part["decisions"])
+        rows.append({"machine": part["machine"], "section": part["section"]} | metrics)
+    mean = {key: harmonic_mean([row[key] for row in rows]) for key in rows[0] if key in COLUMNS[2:]}
+    mean["omega"] = harmonic_mean([row[key] for row in rows for key in OFFICIAL])
+    mean["omega_own"] = harmonic_mean([row[key] for row in rows for key in OWN])
+    return [*rows, {"machine": "all", "section": ""} | mean]
+
+
+def as_csv(rows):
+    """Return the rows as csv text, percent with two decimals."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    writer.writerows([_cell(row.get(name, "")) for name in COLUMNS] for row in rows)
+    return text.getvalue()
+
+
+def sections_of(machine, files, scores, truth, decisions=None):
+    """Yield the sections of one machine for ``evaluate``, clips aligned by file name.
+
+    truth: dict from file name to (section, label, domain). Raises NearfarError where scores and truth do not name the
+    same clips.
+    """
+    _refuse_mismatch(machine, files, truth)
+    facts = np.array([truth[file] for file in files])
+    for section in sorted(set(facts[:, 0])):
+        here = facts[:, 0] == section
+        chosen = None if decisions is None else decisions[here]
+        yield {"machine": machine, "section": section, "scores": scores[here], "decisions": chosen} | {
+            "label": facts[here, 1],
+            "domain": facts[here, 2],
+        }
+
+
+def evaluate_machines(machines, clips, scores, path):
+    """Write eval.csv from the clip tables and the fused scores of the machines (lists of equal length)."""
+    from nearfar.clips import read_clips
+    from nearfar.files import read_table
+
+    sections = []
+    for machine, clip_table, score_table in zip(machines, clips, scores, strict=True):
+        known = read_clips(clip_table, "test")
+        if any(label is None for label in known["label"]):
+            continue
+        truth = dict(
+            zip(
+                known["file"],
+                zip(known["section"], known["label"], known["domain"], strict=True),
+                strict=True,
+            )
+        )
+        fused = read_table(score_table)
+        sections += sections_of(machine, fused["file"], fused["score"], truth, fused["decision"])
+    if not sections:
+        raise NearfarError(
+            f"{path}: no machine has labelled test clips, so there is nothing to evaluate; the scores are in "
+            f"{Path(scores[0]).parent}, the clips to listen to in {Path(path).with_name('ranking.csv')}"
+        )
+    write_text(path, as_csv(evaluate(sections)))
+
+
+def evaluate_folder(folder, truth=None):
+    """Return the csv text for a folder of anomaly_score_<machine>_section_<NN>_test.csv files.
+
+    truth: folder of csv files with file,label,domain rows, one a machine, whose name contains the machine's; without
+    it, label and domain are read from the file names. decision_result_ files are used where they lie beside.
+    """
+    sections = []
+    for path in sorted(Path(folder).glob("anomaly_score_*.csv")):
+        match = SCORE_FILE.fullmatch(path.name)
+        if not match:
+            raise NearfarError(f"{path}: rename it to anomaly_score_<machine>_section_00_test.csv")
+        scores = _read_pairs(path)
+        decided = path.with_name(path.name.replace("anomaly_score", "decision_result"))
+        decisions = _read_pairs(decided) if decided.exists() else None
+        known = _truth(path, match, list(scores), truth)
+        if decisions is not None:
+            _refuse_mismatch(decided, decisions, scores)
+            decisions = np.array([decisions[file] for file in scores])
+        sections += sections_of(match[1], list(scores), np.array(list(scores.values())), known, decisions)
+    if not sections:
+        raise NearfarError(
+            f"{folder}: no anomaly_score_<machine>_section_<NN>_test.csv in it; give the score folder"
+        )
+    return as_csv(evaluate(sections))
+
+
+def _truth(path, match, files, truth):
+    if truth is None:
+        return {file: (match[2], *_label_and_domain(path, file)) for file in files}
+    machine, section = match.groups()
+    pattern = re.compile(rf"(.*_)?{re.escape(machine)}(_section_{section}.*)?\.csv")
+    found = [file for file in sorted(Path(truth).glob("*.csv")) if pattern.fullmatch(file.name)]
+    if len(found) != 1:
+        raise NearfarError(
+            f"{truth}: {len(found)} csv files for {machine}; put one {machine}.csv with file,label,domain"
+        )
+    return _read_truth(found[0], section)
+
+
+def _label_and_domain(path, file):
+    name = parse(file, "test")
+    if name.label is None:
+        raise NearfarError(f"{path}: {file} has no label in its name; give the ground truth with --truth DIR")
+    return name.label, name.domain
+
+
+def _read_truth(path, section):
+    labels = {"normal": "normal", "anomaly": "anomaly", "0": "normal", "1": "anomaly"}
+    known = {}
+    for number, row in enumerate(_rows(path), 1):
+        if number == 1 and row[0] in ("file", "file_name"):
+            continue
+        if len(row) != 3 or row[1] not in labels or row[2] not in ("source", "target"):
+            raise NearfarError(
+                f"{path}, line {number}: not file,label,domain with normal|anomaly and source|target"
+            )
+        known[row[0]] = (section, labels[row[1]], row[2])
+    return known
+
+
+def _read_pairs(path):
+    """Return the (file, number) rows of a score or decision file as a dict."""
+    pairs = {}
+    for number, row in enumerate(_rows(path), 1):
+        try:
+            file, value = row
+            value = float(value)
+        except ValueError:
+            raise NearfarError(f"{path}, line {number}: not file,number; write it again") from None
+        if file in pairs:
+            raise NearfarError(f"{path}, line {number}: {file} stands there twice; remove one")
+        if not np.isfinite(value):
+            raise NearfarError(f"{path}, line {number}: the score of {file} is not finite; compute it again")
+        pairs[file] = value
+    return pairs
+
+
+def _rows(path):
+    with open(path, newline="", encoding="utf-8") as file:
+        return [row for row in csv.reader(file) if row]
+
+
+def _refuse_mismatch(place, files, truth):
+    unknown, missing = sorted(set(files) - set(truth)), sorted(set(truth) - set(files))
+    if unknown or missing:
+        what = f"{unknown[0]} is scored but not in the truth" if unknown else f"{missing[0]} has no score"
+        raise NearfarError(
+            f"{place}: {what} ({len(unknown)} unknown, {len(missing)} missing); score the clips of the truth"
+        )
+
+
+def _refuse_missing(part, anomalous, target):
+    for domain, there in (("source", ~target), ("target", target)):
+        for label, kind in (("normal", ~anomalous), ("anomaly", anomalous)):
+            if not (there & kind).any():
+                raise NearfarError(
+                    f"{part['machine']}, section {part['section']}: no {domain} {label} test clip, "
+                    f"so Ω is not defined; add some or leave the machine out of data.machines"
+                )
+
+
+def _cell(value):
+    return value if isinstance(value, str) else f"{100 * value:.2f}"

@@ -1,0 +1,23 @@
+"""Features that need no training: one clip at a time from disk to a feature file."""
+
+import importlib
+
+from nearfar.audio import read_clip
+from nearfar.clips import read_clips
+from nearfar.errors import NearfarError
+from nearfar.files import VectorWriter
+
+
+def extract_machine(clips, path, *, feature, channel, params, rate):
+    """Write the vectors of all clips of a machine: ``nearfar/features/<feature>.py`` applied to each.
+
+    clips: path of the clip table. Raises NearfarError for an unreadable or silent clip and a vector that is not finite.
+    """
+    extract = importlib.import_module(f"nearfar.features.{feature}").extractor(rate=rate, **params)
+    with VectorWriter(path) as writer:
+        table = read_clips(clips)
+        for file, place in zip(table["file"], table["path"], strict=True):
+            vector = extract(read_clip(place, rate), channel)
+            if not abs(vector).sum() < float("inf"):
+                raise NearfarError(f"{place}: its {feature} is not finite; check the recording")
+            writer.add(file, vector)

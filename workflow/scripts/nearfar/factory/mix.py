@@ -1,0 +1,111 @@
+"""One clip: a machine and the factory around it, as the two microphones record them."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from nearfar.factory import fan, faults, gearbox, noise, room, signals, slider
+from nearfar.seeds import seed_for
+
+MODELS = {"fan": fan, "gearbox": gearbox, "slider": slider}
+LEVEL = -30.0  # RMS of the near channel, dB below full scale
+GAIN = 2.0  # half the spread of the level, dB
+SNR = {"source": 4.0, "target": 3.0}  # machine to noise at the near microphone, dB
+SNR_SPREAD = 1.5  # half the spread, dB
+DROP, DROP_SPREAD = 7.0, 0.5  # how much less machine to noise the far microphone gets, dB
+LEAK = 0.12  # what a shut panel lets through, against the front of the machine
+OPEN = 1.2  # what an open panel adds
+LEAD = signals.RATE // 4  # samples rendered before the clip begins, so that no reverberation fades in
+
+
+@dataclass(frozen=True)
+class Clip:
+    """Which clip: all that its sound depends on."""
+
+    machine: str
+    domain: str  # source | target
+    split: str  # train | test
+    label: str  # normal | anomaly
+    number: int  # within machine, domain, split and label
+    fault: str = ""  # one of faults.KINDS for an anomaly
+
+    @property
+    def condition(self):
+        """Speed and load: every fault meets every condition of its domain."""
+        conditions = MODELS[self.machine].CONDITIONS[self.domain]
+        return conditions[(self.number + self.number // len(faults.KINDS)) % len(conditions)]
+
+    @property
+    def name(self):
+        """File name in the challenge's layout."""
+        speed, load = self.condition
+        attributes = "noAttribute" if MODELS[self.machine].HIDDEN else f"spd_{speed}_load_{load}"
+        return f"section_00_{self.domain}_{self.split}_{self.label}_{self.number:04d}_{attributes}.wav"
+
+
+@lru_cache(maxsize=8)
+def place(machine, variant):
+    """Draw machine ``variant`` (an integer) with its hall and noise.
+
+    Returns the machine's constants and, for each domain, (room, (noise, noise)).
+    """
+
+    def rng(*words):
+        return np.random.default_rng(seed_for(variant, *words))
+
+    hall = room.draw(rng("room"))
+    halls = {"source": hall, "target": room.shifted(hall, rng("room", "target"))}
+    return MODELS[machine].draw(rng("machine")), {
+        domain: (halls[domain], tuple(noise.draw(rng("noise", domain, i)) for i in range(2)))
+        for domain in halls
+    }
+
+
+def parts(clip, seconds=4.0, seed=0, variant=None):
+    """Return machine and noise, each (2, samples) of near and far; their sum is the clip.
+
+    The fault has random numbers of its own: a clip with ``fault=""`` is the same clip, healthy.
+    """
+    variant = seed_for(seed, clip.machine, "variant") if variant is None else variant
+    constants, domains = place(clip.machine, variant)
+    hall, corners = domains[clip.domain]
+
+    def rng(*words):
+        return np.random.default_rng(
+            seed_for(seed, variant, clip.machine, clip.domain, clip.split, clip.label, clip.number, *words)
+        )
+
+    n = round(seconds * signals.RATE) + LEAD
+    fault = faults.draw(clip.fault, rng("fault"))
+    dry = MODELS[clip.machine].sound(constants, *clip.condition, n, rng("machine"), fault)
+    responses = room.paths(hall, rng("room"))
+    machine = room.heard(_radiated(dry, hall, rng("leak"), fault), responses[:2])[:, LEAD:]
+    around = np.stack([noise.sound(corner, n, rng("noise", i)) for i, corner in enumerate(corners)])
+    return scaled(machine, room.heard(around, responses[2:])[:, LEAD:], clip.number, SNR[clip.domain])
+
+
+def _radiated(dry, hall, rng, fault):
+    """Return (2, n): the front of the machine and its rear opening, which passes a band of the sound."""
+    rear = signals.filtered(dry, signals.hump(*hall.opening))
+    leak = LEAK * np.exp(0.2 * rng.standard_normal()) + OPEN * fault.amount("path")
+    return np.stack([dry, leak * rear])
+
+
+def scaled(machine, noise, number, snr):
+    """Return machine and noise (2, samples) at the levels of clip ``number``.
+
+    Level, machine-to-noise ratio and its drop run through fixed additive sequences over the number
+    (Roberts's generalised golden ratio), the same for normal and anomalous clips: none tells the label.
+    """
+    snr = snr + SNR_SPREAD * spread(number, 0.8191725134)
+    drop = DROP + DROP_SPREAD * spread(number, 0.6710436067)
+    machine = signals.decibels(np.array([[0.0], [-drop]])) * machine / signals.rms(machine)[:, None]
+    noise = signals.decibels(-snr) * noise / signals.rms(noise)[:, None]
+    level = signals.decibels(LEVEL + GAIN * spread(number, 0.5497004779)) / signals.rms(machine[0] + noise[0])
+    return level * machine, level * noise
+
+
+def spread(number, step):
+    """Return element ``number`` of an additive quasi-random sequence, in -1…1."""
+    return 2 * ((number + 0.5) * step % 1.0) - 1

@@ -1,0 +1,91 @@
+"""Building blocks of the simulated sounds: shafts, shaped noise, slow wander, resonances, ringing."""
+
+import numpy as np
+
+RATE = 16000  # Hz
+
+
+def rms(x):
+    """Return the root mean square over the last axis, never zero."""
+    return np.sqrt(np.mean(np.square(x), axis=-1)) + 1e-12
+
+
+def unit(x):
+    """Return ``x`` at unit RMS."""
+    return x / rms(x)
+
+
+def decibels(level):
+    """Return the amplitude ratio of a level in dB."""
+    return 10 ** (level / 20)
+
+
+def slow(n, hertz, rng):
+    """Return (n,) of a smooth random process, about unit variance, with nothing much above ``hertz``."""
+    knots = max(4, int(np.ceil(2 * hertz * n / RATE)) + 2)
+    return np.interp(np.linspace(0, knots - 1, n), np.arange(knots), 1.2 * rng.standard_normal(knots))
+
+
+def shaft(hertz, n, rng, wander=0.002):
+    """Return the cycles (n,) a shaft has turned; its speed wanders by the relative sd ``wander``."""
+    speed = hertz * (1 + wander * slow(n, 1.5, rng))
+    return rng.uniform() + np.cumsum(speed) / RATE
+
+
+def tone(cycles, order, rng):
+    """Return (n,) a sine of ``order`` periods a cycle and random phase."""
+    return np.sin(2 * np.pi * (order * cycles + rng.uniform()))
+
+
+def filtered(x, gain):
+    """Return ``x`` (n,) through the zero-phase or complex gain ``gain(frequency)``, frequencies in Hz."""
+    from scipy.fft import irfft, next_fast_len, rfft
+
+    size = next_fast_len(len(x), real=True)
+    return irfft(rfft(x, size) * gain(np.fft.rfftfreq(size, 1 / RATE)), size)[: len(x)]
+
+
+def noise(n, gain, rng):
+    """Return (n,) Gaussian noise of unit RMS whose spectrum has the amplitude ``gain(frequency)``."""
+    return unit(filtered(rng.standard_normal(n), gain))
+
+
+def slope(tilt, corner=1000.0):
+    """Return a gain of ``tilt`` dB an octave around ``corner`` Hz, silent below 30 Hz."""
+    return lambda f: (f > 30) * decibels(tilt * np.log2(np.maximum(f, 30) / corner))
+
+
+def hump(centre, octaves):
+    """Return a gain with a Gaussian peak (1 at ``centre`` Hz, sd in octaves)."""
+    return lambda f: np.exp(-0.5 * (np.log2(np.maximum(f, 1) / centre) / octaves) ** 2)
+
+
+def draw_modes(rng, count, low, high):
+    """Draw structural resonances: (count, 3) of frequency in Hz, quality factor, gain."""
+    frequency = low * (high / low) ** ((np.arange(count) + rng.uniform(size=count)) / count)
+    return np.column_stack([frequency, rng.uniform(8, 25, count), rng.uniform(0.3, 1.0, count)])
+
+
+def casing(modes):
+    """Return the complex gain of a casing: straight radiation plus second-order modes (count, 3)."""
+
+    def gain(f):
+        total = np.ones_like(f, dtype=complex)
+        for centre, quality, strength in modes:
+            r = f / centre
+            total += 4 * strength * (1j * r / quality) / (1 - r**2 + 1j * r / quality)
+        return total
+
+    return gain
+
+
+def ringing(n, times, strengths, modes, rng, decay=0.02):
+    """Return (n,) of blows at ``times`` (samples), each ringing all ``modes`` for about ``decay`` seconds."""
+    out = np.zeros(n)
+    t = np.arange(int(5 * decay * RATE)) / RATE
+    for start, strength in zip(np.asarray(times, int), strengths, strict=True):
+        detune = rng.uniform(0.98, 1.02, len(modes))
+        blow = modes[:, 2] @ np.sin(2 * np.pi * np.outer(modes[:, 0] * detune, t))
+        room = min(len(t), n - start)
+        out[start : start + room] += strength * (blow * np.exp(-t / (decay * rng.uniform(0.6, 1.5))))[:room]
+    return out

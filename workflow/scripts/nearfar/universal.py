@@ -1,0 +1,55 @@
+"""What is learned once, on the training clips of all training machines: classes, and the LCCR network. File to file."""
+
+import numpy as np
+
+from nearfar.clips import read_clips
+from nearfar.files import VectorWriter, read_table, write_table
+from nearfar.views import read_views
+
+
+def write_classes(clips, embeddings, path):
+    """Write the class of each training clip of a machine: file, class, cluster and silhouette.
+
+    A class is machine and attribute; where the machine hides its attributes, clusters of ``embeddings`` stand in.
+    """
+    from nearfar.names import HIDDEN
+    from nearfar.pseudo import classes, cluster
+
+    table, (vectors,) = read_views(clips, [embeddings], "train")
+    clusters, silhouette = np.zeros(len(vectors), int), np.zeros(len(vectors))
+    if HIDDEN in table["attribute"]:
+        clusters, silhouette = cluster(table["file"], vectors)
+    named = classes(table["machine"][0], table["attribute"], clusters)
+    write_table(path, {"file": table["file"], "class": named, "cluster": clusters, "silhouette": silhouette})
+
+
+def train_lccr(clips, classes, maps, model, log, *, params, seed, device):
+    """Train the LCCR network on the training clips of all machines and write it and its log.
+
+    clips, classes, maps: paths, a machine each. Raises NearfarError for a loss that is not finite.
+    """
+    from nearfar import lccr
+
+    chosen, labels, domains, machines = [], [], [], []
+    for clip_table, class_table, map_file in zip(clips, classes, maps, strict=True):
+        table = read_clips(clip_table)
+        label = dict(zip(*(read_table(class_table)[name] for name in ("file", "class")), strict=True))
+        clip_maps = np.load(map_file, mmap_mode="r")
+        for row in np.flatnonzero(table["split"] == "train"):
+            chosen.append(clip_maps[row])
+            labels.append(label[table["file"][row]])
+            domains.append(table["domain"][row])
+            machines.append(table["machine"][row])
+    network, history = lccr.train(chosen, labels, domains, machines, seed=seed, device=device, **params)
+    write_table(log, {name: [row[name] for row in history] for name in history[0]})
+    lccr.save(network, {}, model)
+
+
+def embed_lccr(files, maps, model, path):
+    """Write the LCCR vectors of a machine's clips. files: names in the order of the rows of ``maps``."""
+    from nearfar import lccr
+
+    network, _ = lccr.load(model)
+    with VectorWriter(path) as writer:
+        for file, vector in zip(files, lccr.embed(network, np.load(maps, mmap_mode="r")), strict=True):
+            writer.add(file, vector)
