@@ -26,7 +26,6 @@ rule clips:
     params:
         folder=lambda w: FOLDERS[w.machine],
         fingerprint=lambda w: None if SIMULATED else dataset.fingerprint(FOLDERS[w.machine]),
-        rate=config["data"]["rate"],
     log:
         results("logs/clips/{machine}.log"),
     conda:

@@ -11,7 +11,6 @@ rule feature:
         feature=names(PLAIN_FEATURES),
     params:
         params=lambda w: config["features"][w.feature]["params"],
-        rate=config["data"]["rate"],
     log:
         results("logs/feature/{feature}_{channel}_{machine}.log"),
     conda:

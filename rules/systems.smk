@@ -51,3 +51,21 @@ rule ranking:
         "../envs/nearfar.yaml"
     script:
         "../workflow/scripts/ranking.py"
+
+
+rule detectors:
+    input:
+        clips=of_machines("clips/{machine}.parquet"),
+        normalized=[path for name in config["detectors"] for path in of_machines("normalized/%s/{machine}.parquet" % name)],
+        sources=sources("detectors.py"),
+    output:
+        results("detectors.csv"),
+    params:
+        machines=MACHINES,
+        detectors=list(config["detectors"]),
+    log:
+        results("logs/detectors.log"),
+    conda:
+        "../envs/nearfar.yaml"
+    script:
+        "../workflow/scripts/detectors.py"

@@ -244,7 +244,9 @@ def test_checkpoint_must_fit(tmp_path):
     path = str(tmp_path / "model.safetensors")
     bias = "model.blocks.1.attn.qkv.bias"
     missing = copy_with(tmp_path, lambda state: [state.pop(k) for k in list(state) if ".blocks.2." in k or k == bias])
-    refused(missing, path, "13 keys missing (blocks.1.attn.qkv.bias, blocks.2.attn.proj.bias, blocks.2.attn.proj.weight, …)")
+    refused(
+        missing, path, "13 keys missing (blocks.1.attn.qkv.bias, blocks.2.attn.proj.bias, blocks.2.attn.proj.weight, …)"
+    )
     extra = copy_with(tmp_path, lambda state: state.update({"model.head.bias": torch.zeros(2)}))
     refused(extra, path, "1 keys not known (head.bias)")
     other = copy_with(tmp_path, lambda state: state.update({bias: torch.zeros(3)}))

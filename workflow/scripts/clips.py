@@ -3,6 +3,4 @@ from nearfar.job import job
 
 if __name__ == "__main__":
     with job(snakemake):
-        write_clips(
-            snakemake.wildcards.machine, snakemake.params.folder, snakemake.params.rate, path=snakemake.output[0]
-        )
+        write_clips(snakemake.wildcards.machine, snakemake.params.folder, snakemake.output[0])

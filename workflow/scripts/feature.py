@@ -9,5 +9,4 @@ if __name__ == "__main__":
             feature=snakemake.wildcards.feature,
             channel=snakemake.wildcards.channel,
             params=snakemake.params.params,
-            rate=snakemake.params.rate,
         )

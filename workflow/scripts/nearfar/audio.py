@@ -5,12 +5,13 @@ import soundfile
 
 from nearfar.errors import NearfarError
 
+RATE = 16000  # Hz, the challenge's and every backbone's
 NEAR, FAR = 0, 1
 CHANNELS = {"near": NEAR, "far": FAR}
 SILENCE = 1e-6  # a quarter of half a PCM_16 step: below it nothing was recorded
 
 
-def probe(path, rate=16000, channels=2):
+def probe(path, channels=2):
     """Return the number of frames of a clip after checking its header.
 
     Raises NearfarError for a file that is not audio, is empty or cut, or has another rate or fewer channels.
@@ -18,27 +19,25 @@ def probe(path, rate=16000, channels=2):
     try:
         info = soundfile.info(path)
     except (soundfile.LibsndfileError, OSError) as error:
-        raise NearfarError(
-            f"{path}: not a readable wav file ({_reason(error)}); record or copy it again"
-        ) from error
+        raise NearfarError(f"{path}: not a readable wav file ({_reason(error)}); record or copy it again") from error
     if info.channels < channels:
         raise NearfarError(
-            f"{path}: has {info.channels} channel where near and far are needed; give a two-channel wav (0 = near, 1 = far)"
+            f"{path}: has {info.channels} channel where {channels} are needed; give a wav with near as 0 and far as 1"
         )
-    if info.samplerate != rate:
-        raise NearfarError(f"{path}: sampled at {info.samplerate} Hz, not {rate} Hz; resample it")
+    if info.samplerate != RATE:
+        raise NearfarError(f"{path}: sampled at {info.samplerate} Hz, not {RATE} Hz; resample it")
     if info.frames == 0:
         raise NearfarError(f"{path}: holds no samples; record or copy it again")
     _refuse_cut(path)
     return info.frames
 
 
-def read_clip(path, rate=16000, channels=2):
+def read_clip(path, channels=2):
     """Return the samples of a clip, float32 in [-1, 1], shape (frames, channels).
 
     Raises NearfarError as probe does, and for NaN, infinite or silent audio.
     """
-    frames = probe(path, rate, channels)
+    frames = probe(path, channels)
     wave, _ = soundfile.read(path, dtype="float32", always_2d=True)
     if len(wave) < frames:
         raise NearfarError(f"{path}: cut short ({len(wave)} of {frames} frames); copy it again")
@@ -46,9 +45,7 @@ def read_clip(path, rate=16000, channels=2):
         raise NearfarError(f"{path}: holds NaN or infinite samples; export it again")
     for channel in range(channels):
         if np.abs(wave[:, channel] - wave[:, channel].mean()).max() < SILENCE:
-            raise NearfarError(
-                f"{path}: channel {channel} is silent; check the microphone or remove the clip"
-            )
+            raise NearfarError(f"{path}: channel {channel} is silent; check the microphone or remove the clip")
     return wave[:, :channels]
 
 

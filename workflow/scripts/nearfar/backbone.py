@@ -2,6 +2,8 @@
 
 import hashlib
 import re
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from nearfar.errors import NearfarError
@@ -54,13 +56,18 @@ def _from_hub(name, revision, sha256):
     if not revision:
         raise NearfarError(f"backbone {name!r}: no such folder, and a hub name needs a revision; pin the commit")
     if not COMMIT.fullmatch(revision) and not sha256:
-        raise NearfarError(
-            f"backbone {name!r}: revision {revision!r} can change; give a 40-digit commit, or a sha256"
-        )
+        raise NearfarError(f"backbone {name!r}: revision {revision!r} can change; give a 40-digit commit, or a sha256")
     from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
 
+    ask = partial(snapshot_download, name, revision=revision, allow_patterns=list(FILES))
+    if COMMIT.fullmatch(revision):  # its content cannot change: the cache needs no word from the hub
+        with suppress(LocalEntryNotFoundError):
+            folder = Path(ask(local_files_only=True))
+            if all((folder / file).is_file() for file in FILES):
+                return folder
     try:
-        return Path(snapshot_download(name, revision=revision, allow_patterns=list(FILES)))
+        return Path(ask())
     except Exception as error:  # the hub's client raises its own, httpx's and the system's errors
         raise NearfarError(
             f"backbone {name!r}: not in the hub's cache and not to be had at revision {revision}"

@@ -39,6 +39,7 @@ def embed(arguments):
 
     Raises NearfarError for what cannot be read, and for tokens of clips that are not equally long.
     """
+    import zipfile
     from pathlib import Path
 
     import numpy as np
@@ -55,18 +56,42 @@ def embed(arguments):
         )
     model = eat.load(backbone.resolve(arguments.backbone, arguments.revision, arguments.sha256))
     vectors, tokens = [], []
-    with progress(arguments.files) as files:
-        for _, frames, states in token_batches(model, channel_waves(files, [arguments.channel])):
+    with progress(len(arguments.files)) as bar:
+        for _, frames, states in token_batches(model, channel_waves(arguments.files, [arguments.channel])):
+            bar.update(len(states))
             vectors.append(pool(states, frames).numpy())
             tokens.extend([states.numpy()] if arguments.tokens else [])
     arrays = {"embedding": np.concatenate(vectors), "file": [Path(file).name for file in arguments.files]}
     if tokens:
         arrays["tokens"] = np.concatenate(tokens)
-    with replacing(arguments.out) as temporary, open(temporary, "wb") as file:
-        np.savez(file, **arrays)
+    with replacing(arguments.out) as temporary, zipfile.ZipFile(temporary, "w") as archive:
+        for name, array in arrays.items():  # np.savez cannot name an array "file"
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, np.asarray(array), allow_pickle=False)
 
 
-COMMANDS = [add_embed]  # a subcommand is one function that declares it; heavy imports wait until it runs
+def add_evaluate(commands):
+    """Declare ``nearfar evaluate``."""
+    parser = commands.add_parser("evaluate", help="print the table of Ω of a folder of score files")
+    parser.add_argument("folder", metavar="DIR", help="with anomaly_score_<machine>_section_00_test.csv files")
+    parser.add_argument("--truth", metavar="DIR", help="with <machine>.csv files of file,label,domain rows")
+    parser.add_argument("--out", metavar="FILE.csv", help="write the table there too")
+    parser.set_defaults(run=evaluate)
+
+
+def evaluate(arguments):
+    """Print the table of a folder of score files. Raises NearfarError where scores and truth do not match."""
+    from nearfar.evaluation import evaluate_folder
+    from nearfar.files import write_text
+    from nearfar.tables import readable
+
+    table = evaluate_folder(arguments.folder, arguments.truth)
+    print(readable(table, arguments.folder))
+    if arguments.out:
+        write_text(arguments.out, table)
+
+
+COMMANDS = [add_embed, add_evaluate]  # a subcommand is one function that declares it; heavy imports wait until it runs
 
 
 if __name__ == "__main__":

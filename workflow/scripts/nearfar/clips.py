@@ -4,16 +4,16 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from nearfar.audio import probe
+from nearfar.audio import RATE, probe
 from nearfar.dataset import wav_files
-from nearfar.errors import NearfarError
+from nearfar.errors import NearfarError, naming
 from nearfar.files import read_table, write_table
 from nearfar.names import attribute_pairs, parse
 
 PAIRS = pa.list_(pa.struct([("key", pa.string()), ("value", pa.string())]))
 
 
-def clip_table(machine, folder, rate=16000):
+def clip_table(machine, folder):
     """Return the pyarrow table of all clips in ``folder``/{train,test}, sorted by file name.
 
     Columns: file, path, machine, section, split, domain, label, attribute (text), attributes (list of key and value,
@@ -23,25 +23,23 @@ def clip_table(machine, folder, rate=16000):
     rows = []
     for split, file in wav_files(folder):
         path = Path(folder, split, file)
-        name = _named(parse, path, split)
-        frames = probe(path, rate)
-        rows.append(
-            {"file": file, "path": str(path), "machine": machine} | name._asdict() | {"frames": frames}
-        )
+        name = naming(Path(folder), parse, file, split)
+        frames = probe(path)
+        rows.append({"file": file, "path": str(path), "machine": machine} | name._asdict() | {"frames": frames})
     rows.sort(key=lambda row: row["file"])
     _refuse_unusable(machine, folder, rows)
     columns = {key: [row[key] for row in rows] for key in rows[0]}
     columns["domain"] = pa.array(columns["domain"], pa.string())
     columns["label"] = pa.array(columns["label"], pa.string())
     columns["attributes"] = pa.array([_structs(text) for text in columns["attribute"]], PAIRS)
-    columns["rate"] = [rate] * len(rows)
-    columns["duration"] = [row["frames"] / rate for row in rows]
+    columns["rate"] = [RATE] * len(rows)
+    columns["duration"] = [row["frames"] / RATE for row in rows]
     return pa.table(columns)
 
 
-def write_clips(machine, folder, rate, path):
+def write_clips(machine, folder, path):
     """Write the clip table of a machine."""
-    write_table(path, clip_table(machine, folder, rate))
+    write_table(path, clip_table(machine, folder))
 
 
 def read_clips(path, split=None):
@@ -51,13 +49,6 @@ def read_clips(path, split=None):
         return clips
     keep = clips["split"] == split
     return {name: column[keep] for name, column in clips.items()}
-
-
-def _named(parse, path, split):
-    try:
-        return parse(path.name, split)
-    except NearfarError as error:
-        raise NearfarError(f"{path.parent.parent}: {error}") from error
 
 
 def _structs(attribute):
@@ -72,6 +63,4 @@ def _refuse_unusable(machine, folder, rows):
                 f"there, named section_00_{domain}_train_normal_0000.wav"
             )
     if not any(row["split"] == "test" for row in rows):
-        raise NearfarError(
-            f"{folder}/test: {machine} has no test clip; put the recordings to be judged there"
-        )
+        raise NearfarError(f"{folder}/test: {machine} has no test clip; put the recordings to be judged there")

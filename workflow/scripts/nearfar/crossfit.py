@@ -51,9 +51,7 @@ def fit(detector, files, domain, views, *, folds, seed):
     fitted = []
     for k in range(folds):
         seen = fold != k
-        fitted.append(
-            make(**_seeded(make, params, seed, k)).fit(*(v[seen] for v in views), domain=domain[seen])
-        )
+        fitted.append(make(**_seeded(make, params, seed, k)).fit(*(v[seen] for v in views), domain=domain[seen]))
     return fitted
 
 

@@ -23,14 +23,10 @@ def folders(root):
         for folder in sorted(place.iterdir()) if place.is_dir() else ():
             if any((folder / split).is_dir() for split in SPLITS):
                 if folder.name in found:
-                    raise NearfarError(
-                        f"{folder}: machine found again; it is already in {found[folder.name]}"
-                    )
+                    raise NearfarError(f"{folder}: machine found again; it is already in {found[folder.name]}")
                 found[folder.name] = folder
     if not found:
-        raise NearfarError(
-            f"data.root: no machine folder with train/ or test/ in {root}; give the data set's folder"
-        )
+        raise NearfarError(f"data.root: no machine folder with train/ or test/ in {root}; give the data set's folder")
     return dict(sorted(found.items()))
 
 

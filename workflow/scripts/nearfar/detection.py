@@ -3,7 +3,7 @@
 import numpy as np
 
 from nearfar import crossfit
-from nearfar.errors import NearfarError
+from nearfar.errors import NearfarError, naming
 from nearfar.files import read_arrays, write_arrays, write_table
 from nearfar.normalization import normalize
 from nearfar.seeds import seed_for
@@ -16,12 +16,9 @@ def fit_machine(clips, views, path, *, machine, detector, method, params, folds,
     clips: path of the clip table; views: paths of the feature files.
     """
     table, arrays = read_views(clips, views, "train")
-    try:
-        fitted = crossfit.fit(
-            (method, params), table["file"], table["domain"], arrays, folds=folds, seed=seed_for(seed, machine)
-        )
-    except NearfarError as error:
-        raise NearfarError(f"{machine}: detectors.{detector}.{error}") from error
+    clips_of = table["file"], table["domain"], arrays
+    place = f"{machine}: detectors.{detector}"
+    fitted = naming(place, crossfit.fit, (method, params), *clips_of, folds=folds, seed=seed_for(seed, machine))
     states = {f"{k}/{name}": value for k, one in enumerate(fitted) for name, value in crossfit.state(one).items()}
     write_arrays(path, states, method=method, params=params, folds=folds)
 

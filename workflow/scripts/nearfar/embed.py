@@ -97,9 +97,11 @@ def embed_machine(paths, backbone_folder, outputs, pooling="columns", layers=Non
     model = eat.load(backbone_folder)
     with ExitStack() as stack:
         writers = {c: stack.enter_context(VectorWriter(path)) for c, path in outputs.items()}
-        clips = channel_waves(stack.enter_context(progress(paths)), outputs)
+        bar = stack.enter_context(progress(len(paths)))
+        clips, last = channel_waves(paths, outputs), list(outputs)[-1]
         for (name, channel), vector in embeddings(model, clips, pooling, layers, batch, device):
             writers[channel].add(name, vector)
+            bar.update(channel == last)  # a clip is done with its last channel
 
 
 def channel_waves(paths, channels):
@@ -111,9 +113,9 @@ def channel_waves(paths, channels):
             yield (path.name, channel), wave[:, CHANNELS[channel]]
 
 
-def progress(paths):
-    """Return ``paths`` under a progress bar on stderr: clips a second and the time that remains."""
-    return tqdm(paths, desc="embed", unit="clip")
+def progress(clips):
+    """Return a progress bar of ``clips`` clips on stderr: clips a second and the time that remains."""
+    return tqdm(total=clips, desc="embed", unit="clip")
 
 
 def _refuse_repeated(names):

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
+from nearfar.clips import read_clips
 from nearfar.errors import NearfarError
-from nearfar.files import write_text
+from nearfar.files import read_table, write_text
 from nearfar.metrics import harmonic_mean, section_metrics
 from nearfar.names import parse
 from nearfar.tables import COLUMNS
@@ -65,29 +66,41 @@ def sections_of(machine, files, scores, truth, decisions=None):
 
 def evaluate_machines(machines, clips, scores, path):
     """Write eval.csv from the clip tables and the fused scores of the machines (lists of equal length)."""
-    from nearfar.clips import read_clips
-    from nearfar.files import read_table
+    sections = list(_labelled(machines, clips, scores))
+    if not sections:
+        raise NearfarError(
+            f"{path}: no machine has labelled test clips, so there is nothing to evaluate; the clips to listen to "
+            f"are listed by the target {Path(path).with_name('ranking.csv')}"
+        )
+    write_text(path, as_csv(evaluate(sections)))
 
-    sections = []
+
+def evaluate_detectors(detectors, machines, clips, normalized, path):
+    """Write detectors.csv, the last row of eval.csv for each detector by itself.
+
+    normalized: paths, all machines of the first detector, then all of the second, and so on.
+    """
+    rows = []
+    for i, detector in enumerate(detectors):
+        sections = list(_labelled(machines, clips, normalized[i * len(machines) : (i + 1) * len(machines)]))
+        if not sections:
+            raise NearfarError(f"{path}: no machine has labelled test clips, so there is nothing to evaluate")
+        rows.append(evaluate(sections)[-1] | {"machine": detector})
+    write_text(path, as_csv(rows).replace("machine,section", "detector,section", 1))
+
+
+def _labelled(machines, clips, scores):
+    """Yield the sections of all machines whose test clips have labels."""
     for machine, clip_table, score_table in zip(machines, clips, scores, strict=True):
-        known = read_clips(clip_table, "test")
+        known, table = read_clips(clip_table, "test"), read_table(score_table)
         if any(label is None for label in known["label"]):
             continue
         truth = dict(
-            zip(
-                known["file"],
-                zip(known["section"], known["label"], known["domain"], strict=True),
-                strict=True,
-            )
+            zip(known["file"], zip(known["section"], known["label"], known["domain"], strict=True), strict=True)
         )
-        fused = read_table(score_table)
-        sections += sections_of(machine, fused["file"], fused["score"], truth, fused["decision"])
-    if not sections:
-        raise NearfarError(
-            f"{path}: no machine has labelled test clips, so there is nothing to evaluate; the scores are in "
-            f"{Path(scores[0]).parent}, the clips to listen to in {Path(path).with_name('ranking.csv')}"
-        )
-    write_text(path, as_csv(evaluate(sections)))
+        test = np.isin(table["file"], known["file"])
+        decisions = table["decision"][test] if "decision" in table else None
+        yield from sections_of(machine, table["file"][test], table["score"][test], truth, decisions)
 
 
 def evaluate_folder(folder, truth=None):
@@ -110,9 +123,7 @@ def evaluate_folder(folder, truth=None):
             decisions = np.array([decisions[file] for file in scores])
         sections += sections_of(match[1], list(scores), np.array(list(scores.values())), known, decisions)
     if not sections:
-        raise NearfarError(
-            f"{folder}: no anomaly_score_<machine>_section_<NN>_test.csv in it; give the score folder"
-        )
+        raise NearfarError(f"{folder}: no anomaly_score_<machine>_section_<NN>_test.csv in it; give the score folder")
     return as_csv(evaluate(sections))
 
 
@@ -143,9 +154,7 @@ def _read_truth(path, section):
         if number == 1 and row[0] in ("file", "file_name"):
             continue
         if len(row) != 3 or row[1] not in labels or row[2] not in ("source", "target"):
-            raise NearfarError(
-                f"{path}, line {number}: not file,label,domain with normal|anomaly and source|target"
-            )
+            raise NearfarError(f"{path}, line {number}: not file,label,domain with normal|anomaly and source|target")
         known[row[0]] = (section, labels[row[1]], row[2])
     return known
 

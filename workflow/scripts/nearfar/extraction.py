@@ -4,20 +4,21 @@ import importlib
 
 from nearfar.audio import read_clip
 from nearfar.clips import read_clips
-from nearfar.errors import NearfarError
+from nearfar.errors import NearfarError, naming
 from nearfar.files import VectorWriter
+from nearfar.progress import bar
 
 
-def extract_machine(clips, path, *, feature, channel, params, rate):
+def extract_machine(clips, path, *, feature, channel, params):
     """Write the vectors of all clips of a machine: ``nearfar/features/<feature>.py`` applied to each.
 
     clips: path of the clip table. Raises NearfarError for an unreadable or silent clip and a vector that is not finite.
     """
-    extract = importlib.import_module(f"nearfar.features.{feature}").extractor(rate=rate, **params)
+    extract = importlib.import_module(f"nearfar.features.{feature}").extractor(**params)
     with VectorWriter(path) as writer:
         table = read_clips(clips)
-        for file, place in zip(table["file"], table["path"], strict=True):
-            vector = extract(read_clip(place, rate), channel)
+        for file, place in zip(table["file"], bar(table["path"], feature), strict=True):
+            vector = naming(place, extract, read_clip(place), channel)
             if not abs(vector).sum() < float("inf"):
                 raise NearfarError(f"{place}: its {feature} is not finite; check the recording")
             writer.add(file, vector)

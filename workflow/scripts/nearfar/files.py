@@ -31,9 +31,7 @@ def replacing(path):
         if error.errno not in UNWRITABLE:
             raise
         reason = os.strerror(error.errno).lower()
-        raise NearfarError(
-            f"{path}: cannot be written ({reason}); make room or choose another folder"
-        ) from error
+        raise NearfarError(f"{path}: cannot be written ({reason}); make room or choose another folder") from error
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -4,20 +4,19 @@ After "Cross-channel and raw-spectral detector ensembles for first-shot noise-aw
 detection", §3; see losses.py for the objective.
 """
 
-import sys
 from contextlib import contextmanager
 
 import numpy as np
 import torch
 from safetensors import SafetensorError
 from torch import nn
-from tqdm import tqdm
 
 from nearfar.audio import FAR, NEAR, probe, read_clip
-from nearfar.errors import NearfarError
+from nearfar.errors import NearfarError, naming
 from nearfar.features.rtf import band_sums, mel_edges, stft
 from nearfar.files import read_arrays, replacing, write_arrays
 from nearfar.losses import codes, composite
+from nearfar.progress import bar
 from nearfar.sampling import batches
 from nearfar.seeds import seed_for
 
@@ -60,16 +59,12 @@ def write_maps(paths, out, **params):
     with replacing(out) as temporary, open(temporary, "wb") as file:
         header = {"descr": "<f2", "fortran_order": False, "shape": (len(paths), *shape)}
         np.lib.format.write_array_header_1_0(file, header)
-        for path in tqdm(paths, desc="maps", unit="clip", file=sys.stderr):
+        for path in bar(paths, "maps"):
             file.write(_wrapped(_maps_of(path, params), 0, shape[2]).astype("<f2").tobytes())
 
 
 def _maps_of(path, params):
-    wave = read_clip(path)
-    try:
-        return maps(wave, **params)
-    except NearfarError as error:
-        raise NearfarError(f"{path}: {error}") from error
+    return naming(path, maps, read_clip(path), **params)
 
 
 def _wrapped(array, start, length):
@@ -122,7 +117,7 @@ def train(
         network = _initial(maps_by_clip[0].shape[1], seed).to(device).train()
         optimizer = torch.optim.AdamW(network.parameters(), lr=lr, weight_decay=1e-2)
         labels = [codes(words).to(device) for words in (classes, machines, domains)]
-        progress = tqdm(range(epochs), desc="lccr", unit="epoch", file=sys.stderr)
+        progress = bar(range(epochs), "lccr", "epoch")
         for epoch in progress:
             plan = batches(classes, domains, machines, batch=batch, seed=seed, epoch=epoch)
             random = np.random.default_rng(seed_for(seed, "crops", epoch))

@@ -45,9 +45,7 @@ def imported(name):
             found += [_file(alias.name) for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             if node.level:
-                raise NearfarError(
-                    f"{name}, line {node.lineno}: relative import; write it as `from nearfar…`"
-                )
+                raise NearfarError(f"{name}, line {node.lineno}: relative import; write it as `from nearfar…`")
             found += [_file(node.module, alias.name) for alias in node.names]
     return [file for file in found if file]
 

@@ -3,8 +3,7 @@
 import numpy as np
 
 from nearfar.errors import NearfarError
-
-HIDDEN = "noAttribute"
+from nearfar.names import HIDDEN
 
 
 def cluster(files, embeddings, *, components=32, most=16, smallest=10):

@@ -42,7 +42,7 @@ def train_lccr(clips, classes, maps, model, log, *, params, seed, device):
             machines.append(table["machine"][row])
     network, history = lccr.train(chosen, labels, domains, machines, seed=seed, device=device, **params)
     write_table(log, {name: [row[name] for row in history] for name in history[0]})
-    lccr.save(network, {}, model)
+    lccr.save(network, {"mels": chosen[0].shape[1]}, model)
 
 
 def embed_lccr(files, maps, model, path):

@@ -81,9 +81,7 @@ def _epoch(seen, couplings, flat, optimizer, generator, batch):
     for rows in torch.randperm(len(seen), generator=generator).split(batch):
         loss = _negative_log_likelihood(torch, seen[rows], couplings).mean()
         if not torch.isfinite(loss):
-            raise NearfarError(
-                "flow: the training loss is not finite; lower params.lr or use early_stopping: true"
-            )
+            raise NearfarError("flow: the training loss is not finite; lower params.lr or use early_stopping: true")
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(flat, 5.0)

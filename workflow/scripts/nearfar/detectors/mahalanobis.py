@@ -17,13 +17,9 @@ class Detector:
     def fit(self, view, *, domain):
         """view: (clips, dims) of normal clips; domain: (clips,) of "source" | "target"."""
         self.centres_ = means(view, domain, self.reference)
-        self.basis_, self.variances_, self.rest_ = precision(
-            centre(view, domain, self.centres_), self.covariance
-        )
+        self.basis_, self.variances_, self.rest_ = precision(centre(view, domain, self.centres_), self.covariance)
         return self
 
     def score(self, view):
         """Return (clips, 2), the distance to source and to target, or (clips,) for "pooled"."""
-        return against_each(
-            lambda x: distance(x, self.basis_, self.variances_, self.rest_), [view], [self.centres_]
-        )
+        return against_each(lambda x: distance(x, self.basis_, self.variances_, self.rest_), [view], [self.centres_])

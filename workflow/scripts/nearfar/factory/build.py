@@ -33,9 +33,7 @@ def build(machine, folder, *, seconds=4.0, train_source=110, train_target=10, te
             shutil.rmtree(final)
         os.replace(temporary, final)
     except OSError as error:
-        raise NearfarError(
-            f"{final}: cannot be written ({error}); free some space or choose another folder"
-        ) from error
+        raise NearfarError(f"{final}: cannot be written ({error}); free some space or choose another folder") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return len(wanted)
@@ -47,9 +45,7 @@ def _check(machine, **numbers):
         raise NearfarError(f"machine: {machine!r} is not simulated; choose one of {', '.join(MACHINES)}")
     for key, value in numbers.items():
         if not value > 0:
-            raise NearfarError(
-                f"{key}: {value} is not positive; give at least {0.5 if key == 'seconds' else 1}"
-            )
+            raise NearfarError(f"{key}: {value} is not positive; give at least {0.5 if key == 'seconds' else 1}")
 
 
 def clips(machine, train_source, train_target, test):
@@ -57,11 +53,7 @@ def clips(machine, train_source, train_target, test):
     counts = {
         ("source", "train", "normal"): train_source,
         ("target", "train", "normal"): train_target,
-        **{
-            (domain, "test", label): test
-            for domain in ("source", "target")
-            for label in ("normal", "anomaly")
-        },
+        **{(domain, "test", label): test for domain in ("source", "target") for label in ("normal", "anomaly")},
     }
     return [
         mix.Clip(machine, *cell, number, faults.KINDS[number % 4] if cell[2] == "anomaly" else "")

@@ -92,7 +92,7 @@ def _surge(n, fault):
 
 def _worn_bearing(fan, n, rng, fault):
     """Return (n,) the steady hiss of the bearing, louder when worn."""
-    level = -24 + rng.normal(0, 1.5) + 14 * fault.amount("wear")
+    level = -24 + rng.normal(0, 1.5) + 17 * fault.amount("wear")
     return signals.decibels(level) * signals.noise(n, signals.hump(fan.bearing, 0.25), rng)
 
 
@@ -102,5 +102,5 @@ def _rub(fan, n, fault):
     if not strength:
         return 0.0
     times = faults.random_times(n, 1.5, fault.rng)
-    strengths = 0.7 * strength * fault.rng.uniform(0.5, 1.2, len(times))
+    strengths = 0.62 * strength * fault.rng.uniform(0.5, 1.2, len(times))
     return signals.ringing(n, times, strengths, fan.rattle, fault.rng, decay=0.015)

@@ -14,8 +14,8 @@ GAIN = 2.0  # half the spread of the level, dB
 SNR = {"source": 4.0, "target": 3.0}  # machine to noise at the near microphone, dB
 SNR_SPREAD = 1.5  # half the spread, dB
 DROP, DROP_SPREAD = 7.0, 0.5  # how much less machine to noise the far microphone gets, dB
-LEAK = 0.12  # what a shut panel lets through, against the front of the machine
-OPEN = 1.2  # what an open panel adds
+LEAK = 0.12  # what a shut panel lets through to the far microphone, against the front of the machine
+OPEN = 0.65  # what an open panel adds
 LEAD = signals.RATE // 4  # samples rendered before the clip begins, so that no reverberation fades in
 
 
@@ -34,7 +34,7 @@ class Clip:
     def condition(self):
         """Speed and load: every fault meets every condition of its domain."""
         conditions = MODELS[self.machine].CONDITIONS[self.domain]
-        return conditions[(self.number + self.number // len(faults.KINDS)) % len(conditions)]
+        return conditions[sum(divmod(self.number, len(faults.KINDS))) % len(conditions)]
 
     @property
     def name(self):
@@ -57,8 +57,7 @@ def place(machine, variant):
     hall = room.draw(rng("room"))
     halls = {"source": hall, "target": room.shifted(hall, rng("room", "target"))}
     return MODELS[machine].draw(rng("machine")), {
-        domain: (halls[domain], tuple(noise.draw(rng("noise", domain, i)) for i in range(2)))
-        for domain in halls
+        domain: (halls[domain], tuple(noise.draw(rng("noise", domain, i)) for i in range(2))) for domain in halls
     }
 
 
@@ -80,14 +79,19 @@ def parts(clip, seconds=4.0, seed=0, variant=None):
     fault = faults.draw(clip.fault, rng("fault"))
     dry = MODELS[clip.machine].sound(constants, *clip.condition, n, rng("machine"), fault)
     responses = room.paths(hall, rng("room"))
-    machine = room.heard(_radiated(dry, hall, rng("leak"), fault), responses[:2])[:, LEAD:]
+    both = _radiated(dry, hall, responses, rng("leak"), fault)
+    machine = room.heard(both, responses[:2])[:, LEAD:]
     around = np.stack([noise.sound(corner, n, rng("noise", i)) for i, corner in enumerate(corners)])
     return scaled(machine, room.heard(around, responses[2:])[:, LEAD:], clip.number, SNR[clip.domain])
 
 
-def _radiated(dry, hall, rng, fault):
-    """Return (2, n): the front of the machine and its rear opening, which passes a band of the sound."""
-    rear = signals.filtered(dry, signals.hump(*hall.opening))
+def _radiated(dry, hall, responses, rng, fault):
+    """Return (2, n): the front of the machine and its rear opening, which passes a band of the sound.
+
+    The opening is as large as it takes: LEAK and OPEN hold at the far microphone, whatever the variant.
+    """
+    front, back = signals.rms(responses[:2, 1])
+    rear = signals.unit(signals.filtered(dry, signals.hump(*hall.opening))) * signals.rms(dry) * front / back
     leak = LEAK * np.exp(0.2 * rng.standard_normal()) + OPEN * fault.amount("path")
     return np.stack([dry, leak * rear])
 

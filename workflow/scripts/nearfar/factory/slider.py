@@ -11,7 +11,7 @@ import numpy as np
 
 from nearfar.factory import faults, signals
 
-CONDITIONS = {"source": ((1, 1), (2, 1), (3, 1)), "target": ((4, 2), (5, 2))}
+CONDITIONS = {"source": ((1, 1), (2, 1), (3, 1)), "target": ((4, 1), (4, 2))}
 HIDDEN = True  # the attributes are left out of the file names
 
 
@@ -61,7 +61,7 @@ def _rubbing(slider, n, load, rng, fault):
     slope = signals.slope(slider.tilt + 0.6 * (load - 1) + rng.normal(0, 0.3))
     hump = signals.hump(slider.centre * np.exp(rng.normal(0, 0.03)), 1.0)
     rail = signals.noise(n, lambda f: slope(f) * (0.2 + hump(f)), rng)
-    level = -22 + rng.normal(0, 1.5) + 14 * fault.amount("wear")
+    level = -22 + rng.normal(0, 1.5) + 12 * fault.amount("wear")
     return rail + signals.decibels(level) * signals.noise(n, signals.hump(slider.dry, 0.2), rng)
 
 
@@ -91,5 +91,5 @@ def _knocks(slider, n, fault):
     if not strength:
         return 0.0
     times = faults.random_times(n, 2.5, fault.rng)
-    strengths = 4.0 * strength * fault.rng.uniform(0.5, 1.2, len(times))
+    strengths = 6.5 * strength * fault.rng.uniform(0.5, 1.2, len(times))
     return signals.ringing(n, times, strengths, slider.modes[2:], fault.rng, decay=0.015)
