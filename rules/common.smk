@@ -1,9 +1,15 @@
+import os
 import sys
 from pathlib import Path
 
 import yaml
 
-sys.path.insert(0, str(Path(workflow.basedir) / "workflow/scripts"))
+# Before any installed nearfar, here and in the jobs: a clone runs its own code, whichever environment it is run from.
+SCRIPTS = str(Path(workflow.basedir) / "workflow/scripts")
+sys.path.insert(0, SCRIPTS)
+os.environ["PYTHONPATH"] = os.pathsep.join(
+    [SCRIPTS, *filter(None, [os.environ.get("PYTHONPATH")])]
+)
 
 from nearfar import dataset, settings
 from nearfar.errors import NearfarError
@@ -33,13 +39,26 @@ def results(path):
 def machine_folders():
     """Return a dict from every machine there is to its folder."""
     if SIMULATED:
-        return {machine: results(f"factory/{machine}") for machine in config["factory"]["machines"]}
-    return {machine: str(folder) for machine, folder in dataset.folders(config["data"]["root"]).items()}
+        return {
+            machine: results(f"factory/{machine}")
+            for machine in config["factory"]["machines"]
+        }
+    return {
+        machine: str(folder)
+        for machine, folder in dataset.folders(config["data"]["root"]).items()
+    }
 
 
 FOLDERS = stopping(machine_folders)
-MACHINES = stopping(settings.check_machines, "data.machines", config["data"]["machines"], FOLDERS)
-TRAINING_MACHINES = stopping(settings.check_machines, "training.machines", config["training"]["machines"], FOLDERS)
+MACHINES = stopping(
+    settings.check_machines, "data.machines", config["data"]["machines"], FOLDERS
+)
+TRAINING_MACHINES = stopping(
+    settings.check_machines,
+    "training.machines",
+    config["training"]["machines"],
+    FOLDERS,
+)
 PLAIN_FEATURES = [name for name in config["features"] if name not in ("eat", "lccr")]
 
 
@@ -78,7 +97,10 @@ def folds(wildcards):
 
 def views(wildcards):
     """Return the feature files that a detector sees on a machine."""
-    return [results(f"features/{view}/{wildcards.machine}.parquet") for view in detector(wildcards)["views"]]
+    return [
+        results(f"features/{view}/{wildcards.machine}.parquet")
+        for view in detector(wildcards)["views"]
+    ]
 
 
 def weights(wildcards):
@@ -90,7 +112,9 @@ def weights(wildcards):
 
 def of_machines(path):
     """Return a path's file for every scored machine."""
-    return [results(path.format(machine=machine, system="{system}")) for machine in MACHINES]
+    return [
+        results(path.format(machine=machine, system="{system}")) for machine in MACHINES
+    ]
 
 
 def print_tables():

@@ -6,13 +6,16 @@ rule factory:
         sources=sources("factory.py"),
     output:
         directory(results("factory/{machine}")),
-    params:
-        **{key: config["factory"][key] for key in ("seconds", "train_source", "train_target", "test")},
-        seed=config["seed"],
     log:
         results("logs/factory/{machine}.log"),
     conda:
         "../envs/nearfar.yaml"
+    params:
+        **{
+            key: config["factory"][key]
+            for key in ("seconds", "train_source", "train_target", "test")
+        },
+        seed=config["seed"],
     script:
         "../workflow/scripts/factory.py"
 
@@ -23,12 +26,14 @@ rule clips:
         sources=sources("clips.py"),
     output:
         results("clips/{machine}.parquet"),
-    params:
-        folder=lambda w: FOLDERS[w.machine],
-        fingerprint=lambda w: None if SIMULATED else dataset.fingerprint(FOLDERS[w.machine]),
     log:
         results("logs/clips/{machine}.log"),
     conda:
         "../envs/nearfar.yaml"
+    params:
+        folder=lambda w: FOLDERS[w.machine],
+        fingerprint=lambda w: (
+            None if SIMULATED else dataset.fingerprint(FOLDERS[w.machine])
+        ),
     script:
         "../workflow/scripts/clips.py"

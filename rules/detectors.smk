@@ -8,17 +8,17 @@ rule fit:
         sources=lambda w: sources("fit.py", method_file(w)),
     output:
         results("fits/{detector}/{machine}.safetensors"),
-    params:
-        method=lambda w: detector(w)["method"],
-        params=lambda w: detector(w).get("params", {}),
-        folds=folds,
-        seed=config["seed"],
     log:
         results("logs/fit/{detector}_{machine}.log"),
     benchmark:
         results("benchmarks/fit/{detector}_{machine}.tsv")
     conda:
         "../envs/nearfar.yaml"
+    params:
+        method=lambda w: detector(w)["method"],
+        params=lambda w: detector(w).get("params", {}),
+        folds=folds,
+        seed=config["seed"],
     script:
         "../workflow/scripts/fit.py"
 
@@ -32,13 +32,13 @@ rule score:
     output:
         scores=results("scores/{detector}/{machine}.parquet"),
         normalized=results("normalized/{detector}/{machine}.parquet"),
-    params:
-        folds=folds,
-        seed=config["seed"],
-        normalization=config["normalization"],
     log:
         results("logs/score/{detector}_{machine}.log"),
     conda:
         "../envs/nearfar.yaml"
+    params:
+        folds=folds,
+        seed=config["seed"],
+        normalization=config["normalization"],
     script:
         "../workflow/scripts/score.py"

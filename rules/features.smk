@@ -7,14 +7,14 @@ rule feature:
         sources=lambda w: sources("feature.py", f"nearfar/features/{w.feature}.py"),
     output:
         results("features/{feature}/{channel}/{machine}.parquet"),
-    wildcard_constraints:
-        feature=names(PLAIN_FEATURES),
-    params:
-        params=lambda w: config["features"][w.feature]["params"],
     log:
         results("logs/feature/{feature}_{channel}_{machine}.log"),
+    wildcard_constraints:
+        feature=names(PLAIN_FEATURES),
     conda:
         "../envs/nearfar.yaml"
+    params:
+        params=lambda w: config["features"][w.feature]["params"],
     script:
         "../workflow/scripts/feature.py"
 
@@ -25,13 +25,13 @@ rule backbone:
     output:
         results("models/backbone/config.json"),
         results("models/backbone/model.safetensors"),
-    params:
-        **config["features"]["eat"]["backbone"],
-        seed=config["seed"],
     log:
         results("logs/backbone.log"),
     conda:
         "../envs/nearfar.yaml"
+    params:
+        **config["features"]["eat"]["backbone"],
+        seed=config["seed"],
     script:
         "../workflow/scripts/backbone.py"
 
@@ -46,17 +46,20 @@ rule eat:
             channel: results("features/eat/%s/{machine}.parquet" % channel)
             for channel in config["features"]["eat"]["channels"]
         },
-    params:
-        **{key: config["features"]["eat"][key] for key in ("pooling", "layers", "batch")},
-        device=config["device"],
-    resources:
-        gpu=GPU,
     log:
         results("logs/eat/{machine}.log"),
     benchmark:
         results("benchmarks/eat/{machine}.tsv")
     conda:
         "../envs/nearfar.yaml"
+    resources:
+        gpu=GPU,
+    params:
+        **{
+            key: config["features"]["eat"][key]
+            for key in ("pooling", "layers", "batch")
+        },
+        device=config["device"],
     script:
         "../workflow/scripts/eat.py"
 
@@ -82,12 +85,12 @@ rule lccr_maps:
         sources=sources("lccr_maps.py"),
     output:
         results("features/lccr/maps/{machine}.npy"),
-    params:
-        maps=config["features"]["lccr"]["maps"],
     log:
         results("logs/lccr_maps/{machine}.log"),
     conda:
         "../envs/nearfar.yaml"
+    params:
+        maps=config["features"]["lccr"]["maps"],
     script:
         "../workflow/scripts/lccr_maps.py"
 
@@ -96,23 +99,25 @@ rule lccr_model:
     input:
         clips=expand(results("clips/{machine}.parquet"), machine=TRAINING_MACHINES),
         classes=expand(results("classes/{machine}.parquet"), machine=TRAINING_MACHINES),
-        maps=expand(results("features/lccr/maps/{machine}.npy"), machine=TRAINING_MACHINES),
+        maps=expand(
+            results("features/lccr/maps/{machine}.npy"), machine=TRAINING_MACHINES
+        ),
         sources=sources("lccr_model.py"),
     output:
         model=results("models/lccr/model.safetensors"),
         log=results("models/lccr/training.parquet"),
-    params:
-        train=config["features"]["lccr"]["train"],
-        seed=config["seed"],
-        device=config["device"],
-    resources:
-        gpu=GPU,
     log:
         results("logs/lccr_model.log"),
     benchmark:
         results("benchmarks/lccr_model.tsv")
     conda:
         "../envs/nearfar.yaml"
+    resources:
+        gpu=GPU,
+    params:
+        train=config["features"]["lccr"]["train"],
+        seed=config["seed"],
+        device=config["device"],
     script:
         "../workflow/scripts/lccr_model.py"
 

@@ -3,18 +3,21 @@
 
 rule fuse:
     input:
-        normalized=lambda w: [results(f"normalized/{name}/{w.machine}.parquet") for name in sorted(weights(w))],
+        normalized=lambda w: [
+            results(f"normalized/{name}/{w.machine}.parquet")
+            for name in sorted(weights(w))
+        ],
         sources=sources("fuse.py"),
     output:
         results("{system}/scores/{machine}.parquet"),
-    params:
-        weights=weights,
-        ranks=lambda w: config["systems"][w.system].get("ranks", config["ranks"]),
-        percentile=config["decision"]["percentile"],
     log:
         results("logs/fuse/{system}_{machine}.log"),
     conda:
         "../envs/nearfar.yaml"
+    params:
+        weights=weights,
+        ranks=lambda w: config["systems"][w.system].get("ranks", config["ranks"]),
+        percentile=config["decision"]["percentile"],
     script:
         "../workflow/scripts/fuse.py"
 
@@ -26,12 +29,12 @@ rule evaluate:
         sources=sources("evaluate.py"),
     output:
         results("{system}/eval.csv"),
-    params:
-        machines=MACHINES,
     log:
         results("logs/evaluate/{system}.log"),
     conda:
         "../envs/nearfar.yaml"
+    params:
+        machines=MACHINES,
     script:
         "../workflow/scripts/evaluate.py"
 
@@ -43,12 +46,12 @@ rule ranking:
         sources=sources("ranking.py"),
     output:
         results("{system}/ranking.csv"),
-    params:
-        machines=MACHINES,
     log:
         results("logs/ranking/{system}.log"),
     conda:
         "../envs/nearfar.yaml"
+    params:
+        machines=MACHINES,
     script:
         "../workflow/scripts/ranking.py"
 
@@ -56,16 +59,20 @@ rule ranking:
 rule detectors:
     input:
         clips=of_machines("clips/{machine}.parquet"),
-        normalized=[path for name in config["detectors"] for path in of_machines("normalized/%s/{machine}.parquet" % name)],
+        normalized=[
+            path
+            for name in config["detectors"]
+            for path in of_machines("normalized/%s/{machine}.parquet" % name)
+        ],
         sources=sources("detectors.py"),
     output:
         results("detectors.csv"),
-    params:
-        machines=MACHINES,
-        detectors=list(config["detectors"]),
     log:
         results("logs/detectors.log"),
     conda:
         "../envs/nearfar.yaml"
+    params:
+        machines=MACHINES,
+        detectors=list(config["detectors"]),
     script:
         "../workflow/scripts/detectors.py"

@@ -1,3 +1,4 @@
+import copy
 import shutil
 import subprocess
 import sys
@@ -71,6 +72,7 @@ class Project:
         shutil.copy(ROOT / "Snakefile", self.folder)
         self.config = yaml.safe_load((ROOT / "config/config.yaml").read_text())
         learned = {name: self.config["features"][name] for name in ("eat", "lccr")}
+        settings = copy.deepcopy(settings)
         self.config |= settings | {"features": learned | settings["features"]}
         self.config["data"] = {"root": None, "machines": None} | settings["data"]
         self.save()

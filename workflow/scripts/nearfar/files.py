@@ -12,6 +12,8 @@ import pyarrow.parquet as pq
 
 from nearfar.errors import NearfarError
 
+UMASK = os.umask(0)
+os.umask(UMASK)
 UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EFBIG}
 
 
@@ -26,6 +28,8 @@ def replacing(path):
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
+        if not temporary.is_symlink():  # some writers keep their files to themselves
+            temporary.chmod(0o666 & ~UMASK)
         os.replace(temporary, path)
     except OSError as error:
         if error.errno not in UNWRITABLE:

@@ -31,7 +31,7 @@ class Fault:
 
 
 def draw(kind, rng):
-    """Draw a fault of ``kind`` from barely begun to fully grown; "" draws a healthy machine."""
+    """Draw a fault of ``kind`` from half to fully grown; "" draws a healthy machine."""
     return Fault(kind, rng.uniform(0.5, 1.0) if kind else 0.0, rng)
 
 

@@ -1,0 +1,66 @@
+import pytest
+
+from nearfar import provenance
+from nearfar.errors import NearfarError
+from nearfar.settings import parameters
+
+
+@pytest.fixture
+def scripts(tmp_path, monkeypatch):
+    """A library of our own making in place of workflow/scripts."""
+    monkeypatch.setattr(provenance, "SCRIPTS", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    for cached in (provenance._closure, provenance.imported, provenance.parsed):
+        cached.cache_clear()
+    (tmp_path / "nearfar/sub").mkdir(parents=True)
+    (tmp_path / "nearfar/__init__.py").touch()
+    (tmp_path / "nearfar/a.py").write_text("import numpy\nfrom nearfar import b\n")
+    (tmp_path / "nearfar/b.py").write_text("def f():\n    from nearfar.sub.c import x\n")
+    (tmp_path / "nearfar/sub/c.py").write_text("x = 1\n")
+    (tmp_path / "script.py").write_text("from nearfar.a import thing\n")
+    yield tmp_path
+    for cached in (provenance._closure, provenance.imported, provenance.parsed):
+        cached.cache_clear()
+
+
+def test_sources_follow_imports_inside_functions_too(scripts):
+    assert provenance.sources("script.py") == ["nearfar/a.py", "nearfar/b.py", "nearfar/sub/c.py", "script.py"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("from . import b\n", "a.py, line 1: relative import"),
+        ("import nearfar.gone\n", "import of nearfar.gone: no such module"),
+        ("x = (\n", "a.py, line 1: syntax error"),
+    ],
+)
+def test_what_cannot_be_followed_is_refused(scripts, text, message):
+    (scripts / "nearfar/a.py").write_text(text)
+    with pytest.raises(NearfarError, match=message):
+        provenance.sources("script.py")
+
+
+def test_missing_script_is_refused(scripts):
+    with pytest.raises(NearfarError, match="gone.py: no such file"):
+        provenance.sources("gone.py")
+
+
+def test_parameters_are_read_without_an_import():
+    assert parameters("nearfar/detectors/knn.py", "Detector", "__init__") == {"reference"}
+    assert "epochs" in parameters("nearfar/detectors/flow.py", "Detector", "__init__")
+
+
+def test_cheap_jobs_import_nothing_heavy():
+    """No torch, transformers, scikit-learn, pandas or scipy in fitting, scoring, fusing and evaluating."""
+    import subprocess
+    import sys
+
+    code = (
+        "import sys; from nearfar import detection, system, evaluation, crossfit\n"
+        "[crossfit.load(m) for m in ('mahalanobis', 'knn', 'predictive', 'flow')]\n"
+        "heavy = {'torch', 'transformers', 'sklearn', 'pandas', 'scipy', 'peft'} & set(sys.modules)\n"
+        "sys.exit(', '.join(heavy) or None)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
