@@ -1,19 +1,15 @@
-import os
 import sys
 from pathlib import Path
 
 import yaml
 
-# Before any installed nearfar, here and in the jobs: a clone runs its own code, whichever environment it is run from.
-SCRIPTS = str(Path(workflow.basedir) / "workflow/scripts")
-sys.path.insert(0, SCRIPTS)
-os.environ["PYTHONPATH"] = os.pathsep.join(
-    [SCRIPTS, *filter(None, [os.environ.get("PYTHONPATH")])]
-)
+sys.path.insert(0, str(Path(workflow.basedir) / "workflow/scripts"))
 
 from nearfar import dataset, settings
 from nearfar.errors import NearfarError
-from nearfar.provenance import sources as sources_of
+from nearfar.provenance import prefer_this_clone, sources as sources_of
+
+prefer_this_clone()
 
 
 def stopping(function, *arguments):

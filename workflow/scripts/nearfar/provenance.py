@@ -13,6 +13,12 @@ from nearfar.errors import NearfarError
 SCRIPTS = Path(__file__).parents[1]
 
 
+def prefer_this_clone():
+    """Let jobs import this clone's modules, whichever nearfar is installed in the environment they run in."""
+    others = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = f"{SCRIPTS}{os.pathsep}{others}" if others else str(SCRIPTS)
+
+
 def sources(*scripts):
     """Return the paths of ``scripts`` (relative to workflow/scripts) and of all modules of ours they import.
 
