@@ -10,7 +10,9 @@ setup: .venv/.ready
 	envs/setup.sh
 
 run: setup
+	@touch .venv/.started
 	$(BIN)/snakemake --cores $(CORES) $(TARGET)
+	@[ $(TARGET) -nt .venv/.started ] || $(BIN)/nearfar table $(TARGET)
 
 lint: setup
 	$(BIN)/ruff check .

@@ -114,10 +114,10 @@ def of_machines(path):
 
 
 def print_tables():
-    """Print the tables that this run was asked for."""
+    """Print the tables that this run was asked for, all systems' where it named none."""
     from nearfar.tables import readable
 
-    for system in config["systems"]:
-        path = Path(results(f"{system}/eval.csv"))
-        if path.exists():
-            print(readable(path.read_text(encoding="utf-8"), f"\n{path}"))
+    tables = [results(f"{system}/eval.csv") for system in config["systems"]]
+    for table in [path for path in tables if path in sys.argv] or tables:
+        if Path(table).exists():
+            print(readable(Path(table).read_text(encoding="utf-8"), f"\n{table}"))

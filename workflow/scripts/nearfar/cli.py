@@ -91,7 +91,29 @@ def evaluate(arguments):
         write_text(arguments.out, table)
 
 
-COMMANDS = [add_embed, add_evaluate]  # a subcommand is one function that declares it; heavy imports wait until it runs
+def add_table(commands):
+    """Declare ``nearfar table``."""
+    parser = commands.add_parser("table", help="print an eval.csv for reading")
+    parser.add_argument("file", metavar="FILE.csv")
+    parser.set_defaults(run=table)
+
+
+def table(arguments):
+    """Print the table in a file. Raises NearfarError where there is no such file."""
+    from pathlib import Path
+
+    from nearfar.tables import readable
+
+    if not Path(arguments.file).is_file():
+        raise NearfarError(f"{arguments.file}: no such file; make it with snakemake --cores 2 {arguments.file}")
+    print(readable(Path(arguments.file).read_text(encoding="utf-8"), arguments.file))
+
+
+COMMANDS = [
+    add_embed,
+    add_evaluate,
+    add_table,
+]  # a subcommand is one function that declares it; heavy imports wait until it runs
 
 
 if __name__ == "__main__":
