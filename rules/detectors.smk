@@ -39,6 +39,7 @@ rule score:
     params:
         folds=folds,
         seed=config["seed"],
-        normalization=config["normalization"],
+        normalization=lambda w: config["normalization"]
+        | detector(w).get("normalization", {}),
     script:
         "../workflow/scripts/score.py"
