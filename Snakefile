@@ -9,6 +9,13 @@ configfile: "config/config.yaml"
 include: "rules/common.smk"
 include: "rules/data.smk"
 include: "rules/features.smk"
+
+
+if "beats" in config["features"]:
+
+    include: "rules/beats.smk"
+
+
 include: "rules/detectors.smk"
 include: "rules/systems.smk"
 

@@ -29,7 +29,7 @@ SIMULATED = config["data"]["root"] is None
 
 def results(path):
     """Return a path below the results folder."""
-    return f"{config['results']}/{path}"
+    return str(Path(config["results"], path))
 
 
 def machine_folders():
@@ -55,7 +55,9 @@ TRAINING_MACHINES = stopping(
     config["training"]["machines"],
     FOLDERS,
 )
-PLAIN_FEATURES = [name for name in config["features"] if name not in ("eat", "lccr")]
+PLAIN_FEATURES = [
+    name for name in config["features"] if name not in ("eat", "beats", "lccr")
+]
 
 
 def names(values):
@@ -106,6 +108,15 @@ def weights(wildcards):
     return weights_of(config["systems"][wildcards.system]["weights"], config["core"])
 
 
+def local_backbone(name):
+    """Return the files of a backbone that is a folder on this disk, so that a change of theirs is seen."""
+    return [
+        str(path)
+        for path in [Path(name), *sorted(Path(name).glob("*"))]
+        if path.is_file() and path.suffix in (".json", ".safetensors", ".pt")
+    ]
+
+
 def of_machines(path):
     """Return a path's file for every scored machine."""
     return [
@@ -118,6 +129,7 @@ def print_tables():
     from nearfar.tables import readable
 
     tables = [results(f"{system}/eval.csv") for system in config["systems"]]
-    for table in [path for path in tables if path in sys.argv] or tables:
+    named = [word for word in sys.argv[1:] if word.startswith(results(""))]
+    for table in [path for path in tables if path in named or not named]:
         if Path(table).exists():
             print(readable(Path(table).read_text(encoding="utf-8"), f"\n{table}"))

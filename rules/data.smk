@@ -33,7 +33,7 @@ rule clips:
     params:
         folder=lambda w: FOLDERS[w.machine],
         fingerprint=lambda w: (
-            None if SIMULATED else dataset.fingerprint(FOLDERS[w.machine])
+            "" if SIMULATED else dataset.fingerprint(FOLDERS[w.machine])
         ),
     script:
         "../workflow/scripts/clips.py"

@@ -21,6 +21,7 @@ rule feature:
 
 rule backbone:
     input:
+        files=local_backbone(config["features"]["eat"]["backbone"]["name"]),
         sources=sources("backbone.py"),
     output:
         results("models/backbone/config.json"),
@@ -115,6 +116,7 @@ rule lccr_model:
     resources:
         gpu=GPU,
     params:
+        maps=config["features"]["lccr"]["maps"],
         train=config["features"]["lccr"]["train"],
         seed=config["seed"],
         device=config["device"],

@@ -67,6 +67,16 @@ def no_test(folder):
     shutil.rmtree(folder / "test")
 
 
+def folder_among_clips(folder):
+    (folder / "train" / FIRST).unlink()
+    (folder / "train" / FIRST).mkdir()
+
+
+def dangling_link(folder):
+    (folder / "train" / FIRST).unlink()
+    (folder / "train" / FIRST).symlink_to("nowhere.wav")
+
+
 # fault: what the line must name, what it must say is wrong, and the remedy
 FAULTS = {
     mono: (FIRST, "1 channel", "give a wav with near as 0 and far as 1"),
@@ -78,9 +88,11 @@ FAULTS = {
     nan: (FIRST, "NaN", "export it again"),
     silent: (FIRST, "channel 1 is silent", "check the microphone"),
     malformed: ("pump 3 monday.wav", "not a name of the challenge", "rename it to section_00_"),
-    no_target: ("no_target", "no target-domain clip", "put some normal recordings"),
-    few: ("few: detectors.", "2 folds", "lower folds or add clips"),
+    no_target: ("no_target", "no target-domain clip", "put two or more normal recordings"),
+    few: ("few", "1 target-domain clip", "put two or more normal recordings"),
     no_test: ("no_test", "no test clip", "put the recordings to be judged there"),
+    folder_among_clips: (FIRST, "not a readable wav", "copy it again"),
+    dangling_link: (FIRST, "not a readable wav", "copy it again"),
 }
 
 
@@ -137,6 +149,9 @@ CONFIGURATIONS = {
     "unknown key": (("sede",), 1, "'sede' was unexpected"),
     "unknown machine": (("data", "machines"), ["gamma"], "data.machines: unknown machine 'gamma'"),
     "no such folder": (("data", "root"), "nowhere", "data.root: no machine folder"),
+    "unknown value": (("detectors", "flow", "params"), {"components": 2, "reference": "poled"}, "'poled' is not known"),
+    "too many folds": (("folds",), 9, "folds: 9 folds need as many source-domain training clips, there are 8"),
+    "setting of the job": (("features", "lccr", "train"), {"device": "cuda"}, "unknown parameter 'device'"),
     "weights over one": (("systems", "one", "weights"), {"raw": 0.9, "knn": 0.2}, "systems.one.weights: sum to 1.1"),
     "too many components": (("detectors", "flow", "params"), {"components": 50}, "components: 50 principal components"),
 }
@@ -149,7 +164,8 @@ def test_configuration_fault(project, name):
     for key in keys[:-1]:
         place = place[key]
     place[keys[-1]] = value
-    line = failing(project, "results/fits/flow/alpha.safetensors" if "components" in name else "results/one/eval.csv")
+    found_by_the_job = name in ("unknown value", "too many folds", "too many components")
+    line = failing(project, "results/fits/flow/alpha.safetensors" if found_by_the_job else "results/one/eval.csv")
     assert message in line
     assert ";" in line, "no remedy"
 
@@ -160,14 +176,17 @@ def test_detector_file_with_a_syntax_error(project):
     assert "workflow/scripts/nearfar/detectors/knn.py, line 1: syntax error" in line
 
 
-def test_checkpoint_with_a_missing_key(project, tmp_path):
+@pytest.mark.parametrize("fault", ["missing", "extra"])
+def test_checkpoint_with_another_key(project, tmp_path, fault):
     from safetensors.numpy import load_file, save_file
 
     source = Path(__file__).parent / "data/eat-tiny"
     broken = tmp_path / "broken"
     shutil.copytree(source, broken)
     weights = load_file(broken / "model.safetensors")
-    del weights["model.pre_norm.bias"]
+    bias = weights.pop("model.pre_norm.bias")
+    if fault == "extra":
+        weights |= {"model.pre_norm.bias": bias, "model.blocks.9.pre_norm.bias": bias}
     save_file(weights, broken / "model.safetensors")
     project.config["features"]["eat"]["backbone"] |= {"name": "broken"}
     line = failing(project, "results/features/eat/near/alpha.parquet")

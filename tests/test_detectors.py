@@ -87,7 +87,7 @@ def test_ridge_strength_minimises_the_leave_one_out_like_error():
     rng = np.random.default_rng(4)
     x = rng.standard_normal((40, 30))
     y = x[:, :1] @ rng.standard_normal((1, 30)) + 3 * rng.standard_normal((40, 30))
-    weights, degrees = predictive._ridge(x, y)
+    weights, degrees = predictive._ridge(x, y, 40)
     fresh = rng.standard_normal((500, 30))
     truth = fresh[:, :1] @ np.linalg.lstsq(x[:, :1], y, rcond=None)[0]
     plain = np.linalg.lstsq(x, y, rcond=None)[0]

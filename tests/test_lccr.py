@@ -3,7 +3,7 @@ import pytest
 import soundfile
 import torch
 
-from nearfar import lccr
+from nearfar import lccr, lccr_maps
 from nearfar.errors import NearfarError
 
 SMALL = {"epochs": 4, "batch": 16, "crop": 24}
@@ -20,7 +20,7 @@ def training():
     classes = np.array(["m/a", "m/b"] * 24)
     waves = [clip(n, delay=2 if name == "m/a" else 9) for n, name in enumerate(classes)]
     domains = np.array(["source"] * 40 + ["target"] * 8)
-    return [lccr.maps(w) for w in waves], classes, domains, np.array(["m"] * 48)
+    return [lccr_maps.maps(w) for w in waves], classes, domains, np.array(["m"] * 48)
 
 
 @pytest.fixture(scope="module")
@@ -35,14 +35,14 @@ def weights(network):
 @pytest.mark.parametrize("gain", [1e-3, 8])
 def test_maps_ignore_a_gain_on_both_channels(gain):
     wave = clip(0, delay=3)
-    one, other = lccr.maps(wave), lccr.maps(wave * np.float32(gain))
+    one, other = lccr_maps.maps(wave), lccr_maps.maps(wave * np.float32(gain))
     assert one.shape == (5, 64, 30) and one.dtype == np.float16
     np.testing.assert_allclose(other[[0, 3, 4]], one[[0, 3, 4]], atol=5e-3)
     np.testing.assert_allclose(other[1:3], one[1:3], atol=5e-3)
 
 
 def test_maps_of_a_gain_between_channels():
-    ild, cosine, sine, near, far = lccr.maps(clip(0, gain=0.1)).astype(float)
+    ild, cosine, sine, near, far = lccr_maps.maps(clip(0, gain=0.1)).astype(float)
     np.testing.assert_allclose(ild, 2, atol=0.01)  # a tenth of the amplitude is two bels less
     np.testing.assert_allclose(cosine, 1, atol=1e-3)
     np.testing.assert_allclose(sine, 0, atol=1e-2)
@@ -51,8 +51,8 @@ def test_maps_of_a_gain_between_channels():
 
 
 def test_ipd_of_a_delay_has_the_sign_of_near_before_far():
-    _, cosine, sine, _, _ = lccr.maps(clip(0, delay=4)).astype(float)
-    edges = lccr.mel_edges(64, 1024, 16000)
+    _, cosine, sine, _, _ = lccr_maps.maps(clip(0, delay=4)).astype(float)
+    edges = lccr_maps.mel_edges(64, 1024, 16000)
     for band in (13, 25, 31):
         middle = 2 * np.pi * 4 * (edges[band] + edges[band + 1] - 1) / 2 / 1024
         assert np.median(cosine[band]) == pytest.approx(np.cos(middle), abs=0.1)
@@ -75,7 +75,7 @@ def test_training_lowers_the_loss_and_separates_classes(training, trained):
     maps, classes, _, _ = training
     assert [row["epoch"] for row in log] == [0, 1, 2, 3] and log[-1]["loss"] < log[0]["loss"]
     assert log[0]["loss"] == pytest.approx(log[0]["supcon"] + 0.5 * log[0]["alignment"], rel=1e-5)
-    fresh = [lccr.maps(clip(1000 + n, delay=(2, 9)[n % 2])) for n in range(10)]
+    fresh = [lccr_maps.maps(clip(1000 + n, delay=(2, 9)[n % 2])) for n in range(10)]
     vectors = np.stack(list(lccr.embed(network, [*maps, *fresh])))
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     means = np.stack([vectors[:48][classes == name].mean(0) for name in ("m/a", "m/b")])
@@ -137,19 +137,20 @@ def test_map_files_hold_the_clips_in_the_order_given(tmp_path):
     for seed, (path, frames) in enumerate(zip(paths, (16000, 24000, 16000), strict=True)):
         soundfile.write(path, clip(seed, frames), 16000, subtype="PCM_16")
     out = tmp_path / "m.npy"
-    lccr.write_maps(paths, out)
-    rows = lccr.read_maps([out, out])
-    assert len(rows) == 6 and rows[0].shape == (5, 64, 45) and rows[0].dtype == np.float16
-    expected = [lccr.maps(lccr.read_clip(path)) for path in paths]
+    lccr_maps.write_maps(paths, out)
+    rows = np.load(out)
+    assert rows.shape == (3, 5, 64, 45) and rows.dtype == np.float16
+    expected = [lccr_maps.maps(lccr_maps.read_clip(path)) for path in paths]
     np.testing.assert_array_equal(rows[1], expected[1])
-    for row, whole in ((rows[0], expected[0]), (rows[5], expected[2])):
+    for row, whole in ((rows[0], expected[0]), (rows[2], expected[2])):
         np.testing.assert_array_equal(row[:, :, :30], whole)
         np.testing.assert_array_equal(row[:, :, 30:], whole[:, :, :15])  # begins anew
+    assert [lccr_maps.windows(frames) for frames in (16000, 24000)] == [30, 45]
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.wav", "b.wav", "c.wav", "m.npy"]
 
 
 def test_a_broken_clip_is_named_and_leaves_no_map_file(tmp_path):
     soundfile.write(tmp_path / "short.wav", clip(0, 500), 16000)
     with pytest.raises(NearfarError, match=r"short\.wav: .*shorter than n_fft"):
-        lccr.write_maps([tmp_path / "short.wav"], tmp_path / "m.npy")
+        lccr_maps.write_maps([tmp_path / "short.wav"], tmp_path / "m.npy")
     assert not list(tmp_path.glob("*npy*"))

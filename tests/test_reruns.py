@@ -1,7 +1,9 @@
 """What a change reruns: exactly what depends on it (reference: the signature test of the workflow)."""
 
+import copy
 import os
 import shutil
+from pathlib import Path
 
 import pytest
 from conftest import TOY, Project, write_machine
@@ -26,7 +28,7 @@ def after(ran, tmp_path):
     """A copy of the project that has run, so that each test starts from the same state."""
     shutil.copytree(ran.folder, tmp_path / "copy", copy_function=shutil.copy2)
     project = Project.__new__(Project)
-    project.folder, project.config = tmp_path / "copy", {**ran.config}
+    project.folder, project.config = tmp_path / "copy", copy.deepcopy(ran.config)
     return project
 
 
@@ -89,11 +91,25 @@ def test_machine_added(after):
     assert {rule for rule, _ in planned} == {"clips", "feature", "fit", "score", "fuse", "evaluate"}
 
 
-def test_clip_replaced(after):
-    write_machine(after.folder / "data", "beta", seconds=0.6)
+def test_clip_replaced_by_another_of_the_same_length(after):
+    clips = sorted((after.folder / "data/beta/train").iterdir())
+    shutil.copy(clips[1], clips[0])
     planned = after.planned(*TARGETS)
     assert ("clips", "machine=beta") in planned
     assert {job for job in planned if "machine=alpha" in job[1]} == set()
+    assert after.run("results/clips/beta.parquet").returncode == 0  # and then the run is broken off
+    assert ("feature", "feature=logmel, channel=near, machine=beta") in after.planned(*TARGETS)
+
+
+def test_local_backbone_edited(after):
+    shutil.copytree(Path(__file__).parent / "data/eat-tiny", after.folder / "tiny")
+    after.config["features"]["eat"]["backbone"]["name"] = "tiny"
+    after.save()
+    assert after.run("results/models/backbone/config.json").returncode == 0
+    assert after.planned("results/models/backbone/config.json") == set()
+    config = after.folder / "tiny/config.json"
+    config.write_text(config.read_text().replace("1e-06", "1e-05"))
+    assert after.planned("results/models/backbone/config.json") == {("backbone", "")}
 
 
 def test_universal_model_is_not_retrained_for_a_scored_machine(after):

@@ -1,12 +1,13 @@
 """The whole workflow on a small simulated factory: all eight detectors, all four systems, the same bytes every time."""
 
 import csv
+import shutil
 import subprocess
 import sys
 
 import numpy as np
 import pytest
-from conftest import TOY, Project
+from conftest import TOY, Project, write_machine
 
 from nearfar.files import read_table, read_vectors
 
@@ -106,6 +107,27 @@ def test_features_of_one_machine_do_not_depend_on_the_others(first, tmp_path):
     path = "results/features/eat/near/slider.parquet"
     assert project.run(path).returncode == 0
     assert np.array_equal(read_vectors(project.folder / path)[1], read_vectors(first[0].folder / path)[1])
+
+
+def test_evaluation_machine_and_sections(tmp_path):
+    """Unlabelled clips are ranked, not evaluated; a machine of two sections has two rows."""
+    for machine in ("alpha", "beta"):
+        write_machine(tmp_path / "data", machine)
+    for number, path in enumerate(sorted((tmp_path / "data/beta/test").iterdir())):
+        path.rename(path.with_name(f"section_00_{number:04d}.wav"))
+    for path in sorted((tmp_path / "data/alpha").glob("*/*.wav")):
+        shutil.copy(path, path.with_name(path.name.replace("section_00", "section_03")))
+    project = Project(tmp_path, TOY)
+    done = project.run("results/one/eval.csv", "results/one/ranking.csv")
+    assert done.returncode == 0, done.stdout
+    assert "beta has no labelled test clips and is left out" in done.stdout
+    rows = [line.split(",")[:2] for line in (tmp_path / "results/one/eval.csv").read_text().splitlines()[1:]]
+    assert rows == [["alpha", "00"], ["alpha", "03"], ["all", ""]]
+    assert (tmp_path / "results/one/ranking.csv").read_text().count("\nbeta,") == 8
+    project.config["data"]["machines"] = ["beta"]
+    project.save()
+    done = project.run("results/one/eval.csv")
+    assert done.returncode != 0 and "results/one/ranking.csv" in done.stdout and "Traceback" not in done.stdout
 
 
 def test_real_recordings(shared, tmp_path):

@@ -8,8 +8,9 @@ if __name__ == "__main__":
         fetch(
             snakemake.params.name,
             Path(snakemake.output[0]).parent,
-            revision=snakemake.params.revision,
-            sha256=snakemake.params.sha256,
-            config=snakemake.params.config,
+            revision=snakemake.params.get("revision"),
+            sha256=snakemake.params.get("sha256"),
+            config=snakemake.params.get("config"),
             seed=snakemake.params.seed,
+            file=snakemake.params.get("file"),
         )

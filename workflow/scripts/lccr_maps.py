@@ -1,6 +1,6 @@
 from nearfar.clips import read_clips
 from nearfar.job import job
-from nearfar.lccr import write_maps
+from nearfar.lccr_maps import write_maps
 
 if __name__ == "__main__":
     with job(snakemake):

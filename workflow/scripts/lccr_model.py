@@ -9,6 +9,7 @@ if __name__ == "__main__":
             snakemake.input.maps,
             snakemake.output.model,
             snakemake.output.log,
+            map_params=snakemake.params.maps,
             params=snakemake.params.train,
             seed=snakemake.params.seed,
             device=snakemake.params.device,

@@ -10,21 +10,26 @@ from nearfar.errors import NearfarError
 from nearfar.files import replacing, write_text
 
 CONFIG, WEIGHTS = FILES = ("config.json", "model.safetensors")
+CHECKPOINT = ".pt"  # a BEATs checkpoint, converted to FILES once
 HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
-def fetch(name, folder, revision=None, sha256=None, config=None, seed=0):
+def fetch(name, folder, revision=None, sha256=None, config=None, seed=0, file=None):
     """Put the config.json and model.safetensors of backbone ``name`` into ``folder``.
 
-    ``name`` is a local folder, a hub name ``owner/name`` or ``untrained``, which makes an EAT of ``config`` from
-    ``seed``. The weights are linked, not copied. Raises NearfarError as resolve does.
+    ``name`` is what resolve takes, or ``untrained``, which makes an EAT (or what the ``model_type`` in ``config``
+    says) of ``config`` from ``seed``. The weights are linked, not copied; a BEATs checkpoint is converted, so that
+    its pickle is not read again. Raises NearfarError as resolve and beats.load do.
     """
     if name == "untrained":
-        from nearfar import eat
+        return _untrained(config or {}, seed, folder)
+    source, folder = resolve(name, revision, sha256, file), Path(folder)
+    if source.is_file():
+        from nearfar import beats
 
-        return eat.save(eat.untrained(config or {}, seed), {"model_type": "eat"} | (config or {}), folder)
-    source, folder = resolve(name, revision, sha256).resolve(), Path(folder)
+        return beats.convert(source, folder)
+    source = source.resolve()
     if source == folder.resolve():  # a link to itself would destroy the weights
         return
     with replacing(folder / WEIGHTS) as temporary:
@@ -32,25 +37,61 @@ def fetch(name, folder, revision=None, sha256=None, config=None, seed=0):
     write_text(folder / CONFIG, (source / CONFIG).read_text(encoding="utf-8"))
 
 
-def resolve(name, revision=None, sha256=None):
-    """Return the local folder that holds config.json and model.safetensors of backbone ``name``.
+def resolve(name, revision=None, sha256=None, file=None):
+    """Return the local folder that holds config.json and model.safetensors of ``name``, or a BEATs checkpoint file.
 
-    ``name`` is a folder on this disk or a hub name ``owner/name``, taken from the local cache or downloaded.
+    ``name`` is a checkpoint file (.pt) or a folder on this disk, or a hub name ``owner/name``, taken from the local
+    cache or downloaded. A folder gives its checkpoint where ``file`` names one or where it is all there is.
     Raises NearfarError for a hub name whose content nothing pins, for files that are absent or incomplete, and
-    where ``sha256`` is given and model.safetensors has another.
+    where ``sha256`` is given and the checkpoint or model.safetensors has another.
     """
-    folder = Path(name) if Path(name).is_dir() else _from_hub(str(name), revision, sha256)
-    for file in FILES:
-        if not (folder / file).is_file():
-            raise NearfarError(f"{folder / file}: absent; put EAT's {' and '.join(FILES)} into that folder")
-    _refuse_incomplete(folder / WEIGHTS)
+    if file and Path(file).suffix != CHECKPOINT:
+        raise NearfarError(f"backbone file {file!r}: no {CHECKPOINT} file; name a BEATs checkpoint, or none")
+    place = Path(name) if Path(name).exists() else _from_hub(str(name), revision, sha256, file)
+    source = _checkpoint(place, file) or place
+    if source.is_dir():
+        for wanted in FILES:
+            if not (source / wanted).is_file():
+                raise NearfarError(
+                    f"{source / wanted}: absent; put EAT's {' and '.join(FILES)}, or one BEATs checkpoint"
+                    f" ({CHECKPOINT}), into that folder"
+                )
+        _refuse_incomplete(source / WEIGHTS)
     if sha256:
-        _refuse_other(folder / WEIGHTS, sha256)
-    return folder
+        _refuse_other(source / WEIGHTS if source.is_dir() else source, sha256)
+    return source
 
 
-def _from_hub(name, revision, sha256):
-    """Return the folder of a hub snapshot; HF_HUB_OFFLINE and the hub's cache apply."""
+def _untrained(config, seed, folder):
+    """Write to ``folder`` the model that ``config`` and ``seed`` make."""
+    if config.get("model_type") == "beats":
+        from nearfar import beats
+
+        return beats.save(beats.untrained(config, seed), folder)
+    from nearfar import eat
+
+    return eat.save(eat.untrained(config, seed), {"model_type": "eat"} | config, folder)
+
+
+def _checkpoint(place, file):
+    """Return the BEATs checkpoint that a path on this disk is or holds, None for a folder with other weights."""
+    if place.is_file():
+        if place.suffix != CHECKPOINT:
+            raise NearfarError(f"{place}: no {CHECKPOINT} file; give a BEATs checkpoint, or the folder of a backbone")
+        return place
+    if file:
+        if not (place / file).is_file():
+            raise NearfarError(f"{place / file}: absent; put the BEATs checkpoint there")
+        return place / file
+    found = [] if (place / WEIGHTS).exists() else sorted(place.glob(f"*{CHECKPOINT}"))
+    if len(found) > 1:
+        raise NearfarError(f"{place}: holds {found[0].name} and {len(found) - 1} more; say which with file")
+    return found[0] if found else None
+
+
+def _from_hub(name, revision, sha256, file):
+    """Return the folder of a hub snapshot that has FILES or ``file``; HF_HUB_OFFLINE and the hub's cache apply."""
+    wanted = [file] if file else list(FILES)
     if not HUB_NAME.fullmatch(name):
         raise NearfarError(f"backbone {name!r}: no such folder, and not a hub name owner/name; give one of these")
     if not revision:
@@ -60,18 +101,18 @@ def _from_hub(name, revision, sha256):
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import LocalEntryNotFoundError
 
-    ask = partial(snapshot_download, name, revision=revision, allow_patterns=list(FILES))
+    ask = partial(snapshot_download, name, revision=revision, allow_patterns=wanted)
     if COMMIT.fullmatch(revision):  # its content cannot change: the cache needs no word from the hub
         with suppress(LocalEntryNotFoundError):
             folder = Path(ask(local_files_only=True))
-            if all((folder / file).is_file() for file in FILES):
+            if all((folder / part).is_file() for part in wanted):
                 return folder
     try:
         return Path(ask())
     except Exception as error:  # the hub's client raises its own, httpx's and the system's errors
         raise NearfarError(
             f"backbone {name!r}: not in the hub's cache and not to be had at revision {revision}"
-            f" ({type(error).__name__}); put its {' and '.join(FILES)} into a folder and name that folder instead"
+            f" ({type(error).__name__}); put its {' and '.join(wanted)} into a folder and name that folder instead"
         ) from error
 
 

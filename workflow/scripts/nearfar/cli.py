@@ -23,11 +23,16 @@ def main(argv=None):
 
 def add_embed(commands):
     """Declare ``nearfar embed``."""
-    parser = commands.add_parser("embed", help="write the EAT embeddings of clips to an npz file")
+    parser = commands.add_parser("embed", help="write the EAT or BEATs embeddings of clips to an npz file")
     parser.add_argument("files", nargs="+", metavar="FILE", help="16 kHz wav file; mono is near only")
-    parser.add_argument("--backbone", required=True, help="folder with config.json and model.safetensors, or hub name")
+    parser.add_argument(
+        "--backbone",
+        required=True,
+        help="folder with config.json and model.safetensors, BEATs checkpoint (.pt), or hub name",
+    )
     parser.add_argument("--revision", help="commit of a hub name")
-    parser.add_argument("--sha256", help="of model.safetensors, to be verified")
+    parser.add_argument("--file", help="BEATs checkpoint (.pt) in that folder or hub repository")
+    parser.add_argument("--sha256", help="of model.safetensors or the checkpoint, to be verified")
     parser.add_argument("--channel", choices=["near", "far"], default="near")
     parser.add_argument("--tokens", action="store_true", help="write the tokens too; clips must be equally long")
     parser.add_argument("--out", required=True, metavar="FILE.npz", help="embedding (clips, 2D), file, tokens")
@@ -44,8 +49,10 @@ def embed(arguments):
 
     import numpy as np
 
-    from nearfar import audio, backbone, eat
-    from nearfar.embed import channel_waves, pool, progress, token_batches
+    if Path(arguments.out).is_dir():
+        raise NearfarError(f"{arguments.out}: is a folder; name a file in it, such as {arguments.out}/embedding.npz")
+    from nearfar import audio, backbone
+    from nearfar.embed import channel_waves, load_model, pool, progress, token_batches
     from nearfar.files import replacing
 
     samples = [audio.probe(file, channels=1 + audio.CHANNELS[arguments.channel]) for file in arguments.files]
@@ -54,7 +61,7 @@ def embed(arguments):
         raise NearfarError(
             f"{arguments.files[odd]}: {samples[odd]} samples, the first clip has {samples[0]}; leave out --tokens"
         )
-    model = eat.load(backbone.resolve(arguments.backbone, arguments.revision, arguments.sha256))
+    model = load_model(backbone.resolve(arguments.backbone, arguments.revision, arguments.sha256, arguments.file))
     vectors, tokens = [], []
     with progress(len(arguments.files)) as bar:
         for _, frames, states in token_batches(model, channel_waves(arguments.files, [arguments.channel])):

@@ -37,9 +37,13 @@ def clip_table(machine, folder):
     return pa.table(columns)
 
 
-def write_clips(machine, folder, path):
-    """Write the clip table of a machine."""
-    write_table(path, clip_table(machine, folder))
+def write_clips(machine, folder, path, fingerprint=""):
+    """Write the clip table of a machine.
+
+    ``fingerprint`` stands for the clips' content: with it in the file, what depends on the table is computed again
+    when a clip was replaced by another of the same name and length.
+    """
+    write_table(path, clip_table(machine, folder).replace_schema_metadata({"fingerprint": fingerprint}))
 
 
 def read_clips(path, split=None):
@@ -57,10 +61,11 @@ def _structs(attribute):
 
 def _refuse_unusable(machine, folder, rows):
     for domain in ("source", "target"):
-        if not any(row["split"] == "train" and row["domain"] == domain for row in rows):
+        count = sum(row["split"] == "train" and row["domain"] == domain for row in rows)
+        if count < 2:  # one clip has no spread and no neighbour
             raise NearfarError(
-                f"{folder}/train: {machine} has no {domain}-domain clip; put some normal recordings of that domain "
-                f"there, named section_00_{domain}_train_normal_0000.wav"
+                f"{folder}/train: {machine} has {count or 'no'} {domain}-domain clip; put two or more normal "
+                f"recordings of that domain there, named section_00_{domain}_train_normal_0000.wav"
             )
     if not any(row["split"] == "test" for row in rows):
         raise NearfarError(f"{folder}/test: {machine} has no test clip; put the recordings to be judged there")

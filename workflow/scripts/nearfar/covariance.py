@@ -7,6 +7,8 @@ scipy.linalg costs a job 0.4 CPU-seconds and would bring nothing.
 
 import numpy as np
 
+from nearfar.errors import NearfarError, one_of
+
 
 def shrinkage(centred):
     """Return the Ledoit–Wolf shrinkage towards μI and μ itself, for centred clips (n, d).
@@ -33,7 +35,7 @@ def precision(centred, covariance="ledoit_wolf"):
     keep = values > values[-1] * max(n, d) * np.finfo(np.float64).eps
     values, vectors = values[keep], vectors[:, keep]
     basis = vectors.T if d <= n else (vectors / np.sqrt(values)).T @ centred
-    if covariance == "empirical":
+    if one_of("params.covariance", covariance, ("ledoit_wolf", "empirical")) == "empirical":
         return basis.astype(np.float32), values / n, np.inf
     rho, mu = shrinkage(centred)
     rest = rho * mu if rho > 0 and len(values) < d else np.inf
@@ -58,6 +60,15 @@ def principal(centred, components):
     basis = vectors.T if d <= n else (vectors / np.sqrt(np.maximum(values, 1e-300))).T @ centred
     signs = np.sign(basis[np.arange(components), np.abs(basis).argmax(axis=1)])
     return basis * signs[:, None], values / n
+
+
+def refuse_few(components, view, most):
+    """Raise NearfarError where ``most`` components at most can be taken from a view (clips, dims)."""
+    if components > most:
+        raise NearfarError(
+            f"params.components: {components} principal components need more clips or dimensions than "
+            f"{view.shape[0]} × {view.shape[1]}; set it to at most {most}"
+        )
 
 
 def _smaller_gram(centred):

@@ -2,13 +2,16 @@
 
 import numpy as np
 
+from nearfar.errors import one_of
+
 DOMAINS = ("source", "target")
+REFERENCES = ("domain", "pooled")
 
 
 def means(view, domain, reference):
     """Return the mean of a view (clips, dims) a domain, (2, dims), or of all clips, (1, dims), for "pooled"."""
     view = np.asarray(view, np.float64)
-    if reference == "pooled":
+    if one_of("params.reference", reference, REFERENCES) == "pooled":
         return view.mean(axis=0, keepdims=True)
     return np.stack([view[domain == d].mean(axis=0) for d in DOMAINS])
 

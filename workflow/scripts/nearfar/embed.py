@@ -1,4 +1,4 @@
-"""Embeddings of clips by a frozen EAT, in a stream: memory holds one batch, whatever the number of clips."""
+"""Embeddings of clips by a frozen EAT or BEATs, in a stream: memory holds one batch, whatever the number of clips."""
 
 from contextlib import ExitStack
 from itertools import groupby, islice
@@ -21,15 +21,30 @@ POOLINGS = {  # name to the arguments of pool
 }
 
 
+def load_model(path):
+    """Return the backbone, in evaluation mode, of a folder with config.json and model.safetensors.
+
+    It is what the config's ``model_type`` says, an EAT or a BEATs; a file is a BEATs checkpoint. Raises NearfarError
+    as eat.load and beats.load do.
+    """
+    path = Path(path)
+    if path.is_file() or eat.read_config(path / "config.json").get("model_type") == "beats":
+        from nearfar import beats
+
+        return beats.load(path)
+    return eat.load(path)
+
+
 def pool(tokens, frames, unit="columns", take="real", unbiased=False):
     """Return the mean and standard deviation (B, 2D) over time of tokens (B, 1 + N, D), CLS left out.
 
+    Patches are whole columns of 8, so what precedes them shows in the number of tokens: BEATs, without CLS, gives N.
     ``frames`` is each clip's number of frames before padding: an int, or B of them. ``unit`` is what the
     statistics run over: "columns" (the mean of a time column's 8 mel patches) or single "patches". ``take`` is
     the time columns they run over: "real" (at least one frame is not padding), "whole" (no frame is) or "all".
     """
     frames = [frames] * len(tokens) if isinstance(frames, int) else frames
-    grid = tokens[:, 1:].unflatten(1, (-1, eat.ROWS))  # (B, columns, 8, D)
+    grid = tokens[:, tokens.shape[1] % eat.ROWS :].unflatten(1, (-1, eat.ROWS))  # (B, columns, 8, D)
     return torch.stack([_statistics(g, int(f), unit, take, unbiased) for g, f in zip(grid, frames, strict=True)])
 
 
@@ -43,6 +58,8 @@ def _statistics(grid, frames, unit, take, unbiased):
 def token_batches(model, clips, layers=None, batch=8, device="cpu"):
     """Yield (keys, frames, tokens (B, 1 + N, D)) of ``clips``, an iterable of (key, waveform (samples,)).
 
+    ``model`` is an EAT or another module with ``check_layers``, ``forward(inputs, layers)`` and its own front end,
+    ``input_length(frames)`` and ``inputs(waves, length)``; BEATs gives (B, N, D).
     A key is a file name or a tuple that begins with one. A batch holds at most ``batch`` consecutive clips, all
     of one padded length, so that no clip's tokens depend on its companions; ``clips`` is not read further than
     the batch at hand. Raises NearfarError for a layer that is not there, and, naming the clip, for one that is
@@ -51,7 +68,8 @@ def token_batches(model, clips, layers=None, batch=8, device="cpu"):
     if batch < 1:
         raise NearfarError(f"batch: {batch} is not a number of clips; give 1 or more")
     layers, model = model.check_layers(layers), model.eval().to(device)
-    for length, group in groupby(clips, key=lambda clip: input_length(frame_count(len(clip[1])))):
+    length_of = getattr(model, "input_length", input_length)
+    for length, group in groupby(clips, key=lambda clip: length_of(frame_count(len(clip[1])))):
         while members := list(islice(group, batch)):
             keys, waves = zip(*members, strict=True)
             yield keys, [frame_count(len(wave)) for wave in waves], _tokens(model, keys, waves, length, layers, device)
@@ -60,8 +78,9 @@ def token_batches(model, clips, layers=None, batch=8, device="cpu"):
 def _tokens(model, keys, waves, length, layers, device):
     """Return the tokens (B, 1 + N, D) of one batch; errors name the clip."""
     names = [key if isinstance(key, str) else key[0] for key in keys]
+    front_end = getattr(model, "inputs", eat_inputs)
     try:
-        tokens = model(eat_inputs([torch.as_tensor(wave) for wave in waves], length).to(device), layers=layers)
+        tokens = model(front_end([torch.as_tensor(wave) for wave in waves], length).to(device), layers=layers)
     except NearfarError as error:  # too short or too long: as the lengths are equal, true of the first one
         raise NearfarError(f"{names[0]}: {error}") from error
     finite = tokens.isfinite().flatten(1).all(1)
@@ -74,7 +93,7 @@ def _tokens(model, keys, waves, length, layers, device):
 def embeddings(model, clips, pooling="columns", layers=None, batch=8, device="cpu"):
     """Yield (key, embedding (2D,) float32) of ``clips``, an iterable of (key, waveform (samples,)), in their order.
 
-    ``pooling`` is a name in POOLINGS, ``layers`` the EAT layers that are averaged (the last one by default).
+    ``pooling`` is a name in POOLINGS, ``layers`` the model's layers that are averaged (the last one by default).
     Raises NearfarError as token_batches does, and for an unknown pooling.
     """
     if pooling not in POOLINGS:
@@ -94,7 +113,7 @@ def embed_machine(paths, backbone_folder, outputs, pooling="columns", layers=Non
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise NearfarError(f"device: {device!r} is not to be had here; set it to 'cpu' or run on a machine with a GPU")
     torch.set_num_threads(threads)
-    model = eat.load(backbone_folder)
+    model = load_model(backbone_folder)
     with ExitStack() as stack:
         writers = {c: stack.enter_context(VectorWriter(path)) for c, path in outputs.items()}
         bar = stack.enter_context(progress(len(paths)))

@@ -8,3 +8,10 @@ def naming(place, function, *arguments, **named):
         return function(*arguments, **named)
     except NearfarError as error:
         raise NearfarError(f"{place}: {error}") from error
+
+
+def one_of(key, value, known):
+    """Return ``value``; raise NearfarError where it is not one of ``known``."""
+    if value not in known:
+        raise NearfarError(f"{key}: {value!r} is not known; write one of {', '.join(known)}")
+    return value

@@ -3,12 +3,13 @@
 import csv
 import io
 import re
+import sys
 from pathlib import Path
 
 import numpy as np
 
 from nearfar.clips import read_clips
-from nearfar.errors import NearfarError
+from nearfar.errors import NearfarError, naming
 from nearfar.files import read_table, write_text
 from nearfar.metrics import harmonic_mean, section_metrics
 from nearfar.names import parse
@@ -32,7 +33,8 @@ def evaluate(sections):
         _refuse_missing(part, anomalous, target)
         metrics = section_metrics(part["scores"], anomalous, target, part["decisions"])
         rows.append({"machine": part["machine"], "section": part["section"]} | metrics)
-    mean = {key: harmonic_mean([row[key] for row in rows]) for key in rows[0] if key in COLUMNS[2:]}
+    everywhere = [key for key in COLUMNS[2:] if all(key in row for row in rows)]
+    mean = {key: harmonic_mean([row[key] for row in rows]) for key in everywhere}
     mean["omega"] = harmonic_mean([row[key] for row in rows for key in OFFICIAL])
     mean["omega_own"] = harmonic_mean([row[key] for row in rows for key in OWN])
     return [*rows, {"machine": "all", "section": ""} | mean]
@@ -69,8 +71,8 @@ def evaluate_machines(machines, clips, scores, path):
     sections = list(_labelled(machines, clips, scores))
     if not sections:
         raise NearfarError(
-            f"{path}: no machine has labelled test clips, so there is nothing to evaluate; the clips to listen to "
-            f"are listed by the target {Path(path).with_name('ranking.csv')}"
+            f"{path}: no machine has labelled test clips; the clips to listen to are listed by the target "
+            f"{Path(path).with_name('ranking.csv')}"
         )
     write_text(path, as_csv(evaluate(sections)))
 
@@ -84,7 +86,7 @@ def evaluate_detectors(detectors, machines, clips, normalized, path):
     for i, detector in enumerate(detectors):
         sections = list(_labelled(machines, clips, normalized[i * len(machines) : (i + 1) * len(machines)]))
         if not sections:
-            raise NearfarError(f"{path}: no machine has labelled test clips, so there is nothing to evaluate")
+            raise NearfarError(f"{path}: no machine has labelled test clips; name them as README.md says")
         rows.append(evaluate(sections)[-1] | {"machine": detector})
     write_text(path, as_csv(rows).replace("machine,section", "detector,section", 1))
 
@@ -93,8 +95,12 @@ def _labelled(machines, clips, scores):
     """Yield the sections of all machines whose test clips have labels."""
     for machine, clip_table, score_table in zip(machines, clips, scores, strict=True):
         known, table = read_clips(clip_table, "test"), read_table(score_table)
-        if any(label is None for label in known["label"]):
+        unlabelled = [file for file, label in zip(known["file"], known["label"], strict=True) if label is None]
+        if len(unlabelled) == len(known["file"]):
+            print(f"nearfar: {machine} has no labelled test clips and is left out of the table", file=sys.stderr)
             continue
+        if unlabelled:
+            raise NearfarError(f"{machine}: {unlabelled[0]} has no label, other clips do; name all alike")
         truth = dict(
             zip(known["file"], zip(known["section"], known["label"], known["domain"], strict=True), strict=True)
         )
@@ -129,7 +135,7 @@ def evaluate_folder(folder, truth=None):
 
 def _truth(path, match, files, truth):
     if truth is None:
-        return {file: (match[2], *_label_and_domain(path, file)) for file in files}
+        return {file: _facts(path, file, match[2]) for file in files}
     machine, section = match.groups()
     pattern = re.compile(rf"(.*_)?{re.escape(machine)}(_section_{section}.*)?\.csv")
     found = [file for file in sorted(Path(truth).glob("*.csv")) if pattern.fullmatch(file.name)]
@@ -140,11 +146,14 @@ def _truth(path, match, files, truth):
     return _read_truth(found[0], section)
 
 
-def _label_and_domain(path, file):
-    name = parse(file, "test")
+def _facts(path, file, section):
+    """Return (section, label, domain) of a clip as its name says."""
+    name = naming(path, parse, file, "test")
     if name.label is None:
         raise NearfarError(f"{path}: {file} has no label in its name; give the ground truth with --truth DIR")
-    return name.label, name.domain
+    if name.section != section:
+        raise NearfarError(f"{path}: {file} is of section {name.section}; put it in that section's file")
+    return section, name.label, name.domain
 
 
 def _read_truth(path, section):
@@ -177,8 +186,11 @@ def _read_pairs(path):
 
 
 def _rows(path):
-    with open(path, newline="", encoding="utf-8") as file:
-        return [row for row in csv.reader(file) if row]
+    try:
+        with open(path, newline="", encoding="utf-8-sig") as file:
+            return [row for row in csv.reader(file) if row]
+    except (UnicodeDecodeError, csv.Error):
+        raise NearfarError(f"{path}: not a csv file in UTF-8; save it as one") from None
 
 
 def _refuse_mismatch(place, files, truth):

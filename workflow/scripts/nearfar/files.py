@@ -14,7 +14,7 @@ from nearfar.errors import NearfarError
 
 UMASK = os.umask(0)
 os.umask(UMASK)
-UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EFBIG}
+UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EFBIG, errno.EISDIR, errno.ENOTDIR}
 
 
 @contextmanager

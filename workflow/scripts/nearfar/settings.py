@@ -1,9 +1,9 @@
 """Checks of the configuration, made while the workflow is parsed: a mistake ends there, in one line."""
 
-import ast
-
 from nearfar.errors import NearfarError
 from nearfar.provenance import SCRIPTS, parsed
+
+SET_BY_JOBS = {"self", "seed", "rate", "threads", "device"}
 
 
 def check(config, schema):
@@ -40,11 +40,11 @@ def _check_schema(config, schema):
 
 def _check_features(features):
     accepted = {
-        "features.lccr.maps": (features["lccr"]["maps"], parameters("nearfar/lccr.py", "maps")),
+        "features.lccr.maps": (features["lccr"]["maps"], parameters("nearfar/lccr_maps.py", "maps")),
         "features.lccr.train": (features["lccr"]["train"], parameters("nearfar/lccr.py", "train")),
     }
-    for name in features.keys() - {"eat", "lccr"}:
-        known = parameters(f"nearfar/features/{name}.py", "extractor") - {"rate"}
+    for name in features.keys() - {"eat", "beats", "lccr"}:
+        known = parameters(f"nearfar/features/{name}.py", "extractor")
         accepted[f"features.{name}.params"] = (features[name]["params"], known)
     for key, (given, known) in accepted.items():
         for name in given:
@@ -62,7 +62,10 @@ def _check_detector(key, about, views):
 
 
 def parameters(file, *names):
-    """Return the argument names of the function (or class and method) ``names`` in a file of ours, unimported."""
+    """Return the settings that the function (or class and method) ``names`` in a file of ours takes, unimported.
+
+    These are its keyword-only arguments, or all where it has none, less those that the job itself gives.
+    """
     body = parsed(file).body
     for name in names:
         found = [node for node in body if getattr(node, "name", None) == name]
@@ -70,7 +73,7 @@ def parameters(file, *names):
             raise NearfarError(f"{file}: defines no {'.'.join(names)}; see CONTRIBUTING.md")
         body = found[0].body
     arguments = found[0].args
-    return {a.arg for a in ast.walk(arguments) if isinstance(a, ast.arg)} - {"self", "seed"}
+    return {a.arg for a in arguments.kwonlyargs or arguments.args} - SET_BY_JOBS
 
 
 def _check_weights(key, weights, core):

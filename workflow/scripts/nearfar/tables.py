@@ -3,6 +3,8 @@
 import csv
 import io
 
+from nearfar.errors import NearfarError
+
 COLUMNS = (
     *("machine", "section", "auc_source", "auc_target", "pauc", "omega"),
     *("auc_source_own", "auc_target_own", "omega_own", "precision", "recall", "f1"),
@@ -10,14 +12,16 @@ COLUMNS = (
 
 
 def readable(table, title):
-    """Return the csv text of a table laid out for reading, under a title line."""
+    """Return the csv text of a table laid out for reading, under a title line.
+
+    Raises NearfarError for another table than eval.csv or detectors.csv.
+    """
     rows = list(csv.reader(io.StringIO(table)))
+    if not rows or rows[0][1:] != list(COLUMNS[1:]):
+        raise NearfarError(f"{title.strip()}: not a table of Ω; give an eval.csv or the detectors.csv")
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = [
-        "  ".join(
-            cell.ljust(w) if i == 0 else cell.rjust(w) for i, (cell, w) in enumerate(zip(row, widths, strict=True))
-        )
-        for row in rows
-    ]
-    omega, own = rows[-1][COLUMNS.index("omega")], rows[-1][COLUMNS.index("omega_own")]
-    return "\n".join([title, *lines, f"Ω {omega} official, {own} own-domain (percent)"])
+    lines = ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]).rstrip() for row in rows]
+    if rows[-1][0] == "all":
+        omega, own = (rows[-1][COLUMNS.index(name)] for name in ("omega", "omega_own"))
+        lines.append(f"Ω {omega} official, {own} own-domain (percent)")
+    return "\n".join([title, *lines])

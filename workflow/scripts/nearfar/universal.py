@@ -23,10 +23,11 @@ def write_classes(clips, embeddings, path):
     write_table(path, {"file": table["file"], "class": named, "cluster": clusters, "silhouette": silhouette})
 
 
-def train_lccr(clips, classes, maps, model, log, *, params, seed, device):
+def train_lccr(clips, classes, maps, model, log, *, map_params, params, seed, device):
     """Train the LCCR network on the training clips of all machines and write it and its log.
 
-    clips, classes, maps: paths, a machine each. Raises NearfarError for a loss that is not finite.
+    clips, classes, maps: paths, a machine each; map_params: how the maps were made.
+    Raises NearfarError for a loss that is not finite.
     """
     from nearfar import lccr
 
@@ -42,14 +43,21 @@ def train_lccr(clips, classes, maps, model, log, *, params, seed, device):
             machines.append(table["machine"][row])
     network, history = lccr.train(chosen, labels, domains, machines, seed=seed, device=device, **params)
     write_table(log, {name: [row[name] for row in history] for name in history[0]})
-    lccr.save(network, {"mels": chosen[0].shape[1]}, model)
+    lccr.save(network, map_params, model)
 
 
-def embed_lccr(files, maps, model, path):
-    """Write the LCCR vectors of a machine's clips. files: names in the order of the rows of ``maps``."""
+def embed_lccr(clips, maps, model, path):
+    """Write the LCCR vectors of a machine's clips, each of its own windows alone.
+
+    clips: path of the clip table, whose order the rows of ``maps`` have.
+    """
     from nearfar import lccr
+    from nearfar.lccr_maps import windows
 
-    network, _ = lccr.load(model)
+    network, params = lccr.load(model)
+    table = read_clips(clips)
+    rows = zip(np.load(maps, mmap_mode="r"), table["frames"], strict=True)
+    own = (row[:, :, : windows(frames, **params)] for row, frames in rows)
     with VectorWriter(path) as writer:
-        for file, vector in zip(files, lccr.embed(network, np.load(maps, mmap_mode="r")), strict=True):
+        for file, vector in zip(table["file"], lccr.embed(network, own), strict=True):
             writer.add(file, vector)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from nearfar.covariance import principal
+from nearfar.covariance import principal, refuse_few
 from nearfar.domains import against_each, centre, means
 from nearfar.errors import NearfarError
 
@@ -27,12 +27,7 @@ class Detector:
 
     def fit(self, view, *, domain):
         """view: (clips, dims) of normal clips; domain: (clips,) of "source" | "target"."""
-        most = min(len(view) - 2, view.shape[1])
-        if self.components > most:
-            raise NearfarError(
-                f"params.components: {self.components} principal components need more clips or dimensions than "
-                f"{view.shape[0]} × {view.shape[1]}; set it to at most {most}"
-            )
+        refuse_few(self.components, view, min(len(view) - 2, view.shape[1]))
         self.centres_ = means(view, domain, self.reference)
         centred = centre(view, domain, self.centres_)
         self.basis_, variances = principal(centred, self.components)

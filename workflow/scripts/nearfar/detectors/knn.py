@@ -1,6 +1,7 @@
 import numpy as np
 
-from nearfar.domains import DOMAINS
+from nearfar.domains import DOMAINS, REFERENCES
+from nearfar.errors import one_of
 
 
 class Detector:
@@ -15,6 +16,7 @@ class Detector:
 
     def fit(self, view, *, domain):
         """view: (clips, dims) of normal clips; domain: (clips,) of "source" | "target"."""
+        one_of("params.reference", self.reference, REFERENCES)
         self.bank_ = _unit(view)
         self.target_ = np.asarray(domain) == "target"
         return self

@@ -1,8 +1,7 @@
 import numpy as np
 
-from nearfar.covariance import principal
+from nearfar.covariance import principal, refuse_few
 from nearfar.domains import against_each, centre, means
-from nearfar.errors import NearfarError
 
 
 class Detector:
@@ -19,15 +18,16 @@ class Detector:
 
     def fit(self, near, far, *, domain):
         """near, far: (clips, dims) of normal clips; domain: (clips,) of "source" | "target"."""
-        _refuse_few(self.components, near)
+        _refuse_few(self.components, near, far)
         self.near_centres_, self.far_centres_ = (means(v, domain, self.reference) for v in (near, far))
         near, far = centre(near, domain, self.near_centres_), centre(far, domain, self.far_centres_)
         self.near_basis_, self.far_basis_ = (principal(v, self.components)[0] for v in (near, far))
         x, y = near @ self.near_basis_.T, far @ self.far_basis_.T
-        self.weights_, degrees = _ridge(x, y)
-        residual = y - x @ self.weights_
-        spread = np.sqrt((residual**2).sum(axis=0) / max(len(x) - degrees, 1))
-        self.scale_ = spread if self.whiten else np.ones_like(spread)
+        free = len(x) - len(self.near_centres_)  # each mean taken out costs a degree of freedom
+        self.weights_, degrees = _ridge(x, y, free)
+        spread = np.sqrt(((y - x @ self.weights_) ** 2).sum(axis=0) / (free - degrees))
+        # Recordings that repeat can be predicted to the last bit; the floor keeps such a component from ruling.
+        self.scale_ = np.maximum(spread, 1e-6 * y.std(axis=0)) if self.whiten else np.ones_like(spread)
         return self
 
     def score(self, near, far):
@@ -39,24 +39,24 @@ class Detector:
         return np.linalg.norm(residual / self.scale_, axis=1)
 
 
-def _ridge(x, y):
-    """Return the ridge map (components, components) with the least generalised cross-validation error, and its df."""
+def _ridge(x, y, free):
+    """Return the ridge map with the least generalised cross-validation error, and its degrees of freedom.
+
+    x, y: (clips, components); free: degrees of freedom that the clips have.
+    """
     u, s, vt = np.linalg.svd(x, full_matrices=False)
-    uy, n = u.T @ y, len(x)
+    uy = u.T @ y
     outside = (y**2).sum() - (uy**2).sum()
     best = None
     for strength in s[0] ** 2 * np.logspace(-8, 2, 41):
         shrink = s**2 / (s**2 + strength)
-        error = (outside + (((1 - shrink)[:, None] * uy) ** 2).sum()) / max(n - shrink.sum(), 1e-9) ** 2
+        error = (outside + (((1 - shrink)[:, None] * uy) ** 2).sum()) / (free - shrink.sum()) ** 2
         if best is None or error < best[0]:
             best = error, strength, shrink.sum()
     return vt.T @ ((s / (s**2 + best[1]))[:, None] * uy), best[2]
 
 
-def _refuse_few(components, view):
-    most = min(len(view) - 2, view.shape[1])
-    if components > most:
-        raise NearfarError(
-            f"params.components: {components} principal components need more clips or dimensions than "
-            f"{view.shape[0]} × {view.shape[1]}; set it to at most {most}"
-        )
+def _refuse_few(components, *views):
+    """A map between more components than three quarters of the clips would predict the training clips by heart."""
+    for view in views:
+        refuse_few(components, view, min(3 * len(view) // 4, view.shape[1]))
