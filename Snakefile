@@ -9,6 +9,7 @@ configfile: "config/config.yaml"
 include: "rules/common.smk"
 include: "rules/data.smk"
 include: "rules/features.smk"
+include: "rules/adapter.smk"
 
 
 if "beats" in config["features"]:
@@ -18,6 +19,7 @@ if "beats" in config["features"]:
 
 include: "rules/detectors.smk"
 include: "rules/systems.smk"
+include: "rules/pretraining.smk"
 
 
 rule all:

@@ -23,8 +23,8 @@ rule beats_backbone:
 rule beats:
     input:
         clips=results("clips/{machine}.parquet"),
-        backbone=rules.beats_backbone.output,
-        sources=sources("eat.py"),
+        model=rules.beats_backbone.output,
+        sources=sources("embedding.py"),
     output:
         **{
             channel: results("features/beats/%s/{machine}.parquet" % channel)
@@ -42,4 +42,4 @@ rule beats:
         **{key: BEATS[key] for key in ("pooling", "layers", "batch")},
         device=config["device"],
     script:
-        "../workflow/scripts/eat.py"
+        "../workflow/scripts/embedding.py"

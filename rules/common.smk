@@ -7,7 +7,7 @@ sys.path.insert(0, str(Path(workflow.basedir) / "workflow/scripts"))
 
 from nearfar import dataset, settings
 from nearfar.errors import NearfarError
-from nearfar.provenance import prefer_this_clone, sources as sources_of
+from nearfar.provenance import local_backbone, prefer_this_clone, sources as sources_of
 
 prefer_this_clone()
 
@@ -88,6 +88,15 @@ def method_file(wildcards):
     return f"nearfar/detectors/{detector(wildcards)['method']}.py"
 
 
+def eat_model():
+    """Return config and weights of the EAT that embeds: the adapted one, or the backbone as it is."""
+    folder = "eat" if config["features"]["eat"]["adapter"] else "backbone"
+    return [
+        results(f"models/{folder}/config.json"),
+        results(f"models/{folder}/model.safetensors"),
+    ]
+
+
 def folds(wildcards):
     """Return the number of folds of a detector."""
     return detector(wildcards).get("folds", config["folds"])
@@ -106,15 +115,6 @@ def weights(wildcards):
     from nearfar.weights import weights_of
 
     return weights_of(config["systems"][wildcards.system]["weights"], config["core"])
-
-
-def local_backbone(name):
-    """Return the files of a backbone that is a folder on this disk, so that a change of theirs is seen."""
-    return [
-        str(path)
-        for path in [Path(name), *sorted(Path(name).glob("*"))]
-        if path.is_file() and path.suffix in (".json", ".safetensors", ".pt")
-    ]
 
 
 def of_machines(path):

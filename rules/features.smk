@@ -37,11 +37,36 @@ rule backbone:
         "../workflow/scripts/backbone.py"
 
 
+rule frozen:
+    input:
+        clips=results("clips/{machine}.parquet"),
+        model=rules.backbone.output,
+        sources=sources("embedding.py"),
+    output:
+        near=results("features/frozen/near/{machine}.parquet"),
+    log:
+        results("logs/frozen/{machine}.log"),
+    benchmark:
+        results("benchmarks/frozen/{machine}.tsv")
+    conda:
+        "../envs/nearfar.yaml"
+    resources:
+        gpu=GPU,
+    params:
+        **{
+            key: config["features"]["eat"][key]
+            for key in ("pooling", "layers", "batch")
+        },
+        device=config["device"],
+    script:
+        "../workflow/scripts/embedding.py"
+
+
 rule eat:
     input:
         clips=results("clips/{machine}.parquet"),
-        backbone=rules.backbone.output,
-        sources=sources("eat.py"),
+        model=eat_model(),
+        sources=sources("embedding.py"),
     output:
         **{
             channel: results("features/eat/%s/{machine}.parquet" % channel)
@@ -62,13 +87,17 @@ rule eat:
         },
         device=config["device"],
     script:
-        "../workflow/scripts/eat.py"
+        "../workflow/scripts/embedding.py"
 
 
 rule classes:
     input:
         clips=results("clips/{machine}.parquet"),
-        embeddings=results("features/eat/near/{machine}.parquet"),
+        embeddings=results(
+            "features/frozen/near/{machine}.parquet"
+            if config["features"]["eat"]["adapter"]
+            else "features/eat/near/{machine}.parquet"
+        ),
         sources=sources("classes.py"),
     output:
         results("classes/{machine}.parquet"),

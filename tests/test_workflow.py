@@ -7,10 +7,12 @@ import sys
 
 import numpy as np
 import pytest
-from conftest import TOY, Project, write_machine
+import yaml
+from conftest import ROOT, TOY, Project, write_machine
 
 from nearfar.files import read_table, read_vectors
 
+ADAPTER = yaml.safe_load((ROOT / "config/config.yaml").read_text())["features"]["eat"]["adapter"]
 SMALL = {
     "factory": {"machines": ["fan", "slider"], "seconds": 1.5, "train_source": 26, "train_target": 6, "test": 5},
     "features": {
@@ -22,6 +24,7 @@ SMALL = {
                 "sha256": None,
                 "config": {"embed_dim": 32, "depth": 2, "num_heads": 2},
             },
+            "adapter": ADAPTER | {"epochs": 1, "batch": 16},
             "pooling": "columns",
             "layers": None,
             "batch": 8,
@@ -44,7 +47,8 @@ def few_components(project):
 
 def ran(folder, cores):
     project = few_components(Project(folder, SMALL))
-    done = project.run(*TARGETS, "results/system1/ranking.csv", "results/detectors.csv", cores=cores)
+    others = ["results/system1/ranking.csv", "results/detectors.csv", "results/models/eat/probe.csv"]
+    done = project.run(*TARGETS, *others, cores=cores)
     assert done.returncode == 0, done.stdout
     return project, done
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from nearfar.errors import NearfarError
 from nearfar.files import replacing, write_text
+from nearfar.provenance import MODELS
 
 CONFIG, WEIGHTS = FILES = ("config.json", "model.safetensors")
 CHECKPOINT = ".pt"  # a BEATs checkpoint, converted to FILES once
@@ -40,14 +41,16 @@ def fetch(name, folder, revision=None, sha256=None, config=None, seed=0, file=No
 def resolve(name, revision=None, sha256=None, file=None):
     """Return the local folder that holds config.json and model.safetensors of ``name``, or a BEATs checkpoint file.
 
-    ``name`` is a checkpoint file (.pt) or a folder on this disk, or a hub name ``owner/name``, taken from the local
-    cache or downloaded. A folder gives its checkpoint where ``file`` names one or where it is all there is.
+    ``name`` is a checkpoint file (.pt) or a folder on this disk, a model that nearfar ships, or a hub name
+    ``owner/name``, taken from the local cache or downloaded. A folder gives its checkpoint where ``file`` names one or
+    where it is all there is.
     Raises NearfarError for a hub name whose content nothing pins, for files that are absent or incomplete, and
     where ``sha256`` is given and the checkpoint or model.safetensors has another.
     """
     if file and Path(file).suffix != CHECKPOINT:
         raise NearfarError(f"backbone file {file!r}: no {CHECKPOINT} file; name a BEATs checkpoint, or none")
-    place = Path(name) if Path(name).exists() else _from_hub(str(name), revision, sha256, file)
+    here = [place for place in (Path(name), MODELS / name) if place.exists()]
+    place = here[0] if here else _from_hub(str(name), revision, sha256, file)
     source = _checkpoint(place, file) or place
     if source.is_dir():
         for wanted in FILES:

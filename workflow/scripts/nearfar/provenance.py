@@ -11,6 +11,7 @@ from pathlib import Path
 from nearfar.errors import NearfarError
 
 SCRIPTS = Path(__file__).parents[1]
+MODELS = SCRIPTS.parent / "models"  # backbones that nearfar ships, by the name of their folder
 
 
 def prefer_this_clone():
@@ -29,6 +30,13 @@ def sources(*scripts):
     for script in scripts:
         found |= _closure(script)
     return sorted(os.path.relpath(SCRIPTS / name) for name in found)
+
+
+def local_backbone(name):
+    """Return the files of a backbone that is on this disk or shipped, so that a change of theirs is seen."""
+    places = [Path(name), MODELS / name, *Path(name).glob("*"), *(MODELS / name).glob("*")]
+    wanted = {".json", ".safetensors", ".pt"}
+    return sorted(os.path.relpath(path) for path in places if path.is_file() and path.suffix in wanted)
 
 
 @cache

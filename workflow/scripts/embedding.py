@@ -8,7 +8,7 @@ if __name__ == "__main__":
     with job(snakemake):
         embed_machine(
             read_clips(snakemake.input.clips)["path"],
-            Path(snakemake.input.backbone[0]).parent,
+            Path(snakemake.input.model[0]).parent,
             dict(snakemake.output.items()),
             pooling=snakemake.params.pooling,
             layers=snakemake.params.layers,

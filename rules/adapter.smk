@@ -1,0 +1,85 @@
+# The LoRA adapter: one universal model, trained on the normal training clips of all training machines.
+
+# null: the frozen backbone is the model
+ADAPTER = config["features"]["eat"]["adapter"] or {}
+PROBED = MACHINES if ADAPTER.get("probe_every") else []
+
+
+rule adapter_inputs:
+    input:
+        clips=results("clips/{machine}.parquet"),
+        sources=sources("adapter_inputs.py"),
+    output:
+        results("features/inputs/{split}/{machine}.npy"),
+    log:
+        results("logs/adapter_inputs/{split}_{machine}.log"),
+    wildcard_constraints:
+        split="train|test",
+    conda:
+        "../envs/nearfar.yaml"
+    params:
+        channels=ADAPTER.get("channels", ["near"]),
+    script:
+        "../workflow/scripts/adapter_inputs.py"
+
+
+# The state of an unfinished training is no output: Snakemake deletes those of a job that fails.
+rule adapter:
+    input:
+        backbone=rules.backbone.output,
+        clips=expand(results("clips/{machine}.parquet"), machine=TRAINING_MACHINES),
+        classes=expand(results("classes/{machine}.parquet"), machine=TRAINING_MACHINES),
+        inputs=expand(
+            results("features/inputs/train/{machine}.npy"), machine=TRAINING_MACHINES
+        ),
+        probe_clips=expand(results("clips/{machine}.parquet"), machine=PROBED),
+        probe_train=expand(
+            results("features/inputs/train/{machine}.npy"), machine=PROBED
+        ),
+        probe_test=expand(results("features/inputs/test/{machine}.npy"), machine=PROBED),
+        sources=sources("adapter.py"),
+    output:
+        config=results("models/eat/config.json"),
+        model=results("models/eat/model.safetensors"),
+        adapter_config=results("models/eat/adapter/adapter_config.json"),
+        adapter=results("models/eat/adapter/adapter_model.safetensors"),
+        log=results("models/eat/training.parquet"),
+        epochs=results("models/eat/probe_epochs.parquet"),
+    log:
+        results("logs/adapter.log"),
+    benchmark:
+        results("benchmarks/adapter.tsv")
+    conda:
+        "../envs/nearfar.yaml"
+    threads: ADAPTER.get("threads", 1)
+    resources:
+        gpu=GPU,
+    params:
+        settings={key: value for key, value in ADAPTER.items() if key != "channels"}
+        | {key: config["features"]["eat"][key] for key in ("pooling", "layers")},
+        seed=config["seed"],
+        device=config["device"],
+        state=results("models/eat/.state"),
+    script:
+        "../workflow/scripts/adapter.py"
+
+
+rule adapter_probe:
+    input:
+        clips=expand(results("clips/{machine}.parquet"), machine=MACHINES),
+        frozen=expand(
+            results("features/frozen/near/{machine}.parquet"), machine=MACHINES
+        ),
+        adapted=expand(results("features/eat/near/{machine}.parquet"), machine=MACHINES),
+        training=rules.adapter.output.log,
+        epochs=rules.adapter.output.epochs,
+        sources=sources("adapter_probe.py"),
+    output:
+        table=results("models/eat/probe.csv"),
+        figure=results("models/eat/training.png"),
+    log:
+        results("logs/adapter_probe.log"),
+    conda:
+        "../envs/nearfar.yaml"
+    script:
+        "../workflow/scripts/adapter_probe.py"

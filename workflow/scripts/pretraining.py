@@ -1,0 +1,13 @@
+from nearfar.job import job
+from nearfar.pretraining import pretrain
+
+if __name__ == "__main__":
+    with job(snakemake):
+        pretrain(
+            snakemake.input.inputs,
+            dict(snakemake.output.items()),
+            config=snakemake.params.config,
+            seed=snakemake.params.seed,
+            device=snakemake.params.device,
+            **snakemake.params.train,
+        )
