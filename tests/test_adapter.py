@@ -17,6 +17,7 @@ from nearfar import adapter, adapter_state, eat
 from nearfar.adapter_inputs import Inputs, load, mix, parts, read_inputs, spec_augment, write_inputs
 from nearfar.adapter_training import train_adapter
 from nearfar.audio import read_clip
+from nearfar.checkpoints import read_config
 from nearfar.clips import read_clips, write_clips
 from nearfar.embed import embeddings
 from nearfar.errors import NearfarError
@@ -116,7 +117,7 @@ def test_merged_model_differs_from_the_backbone_in_attention_only(folder):
     assert before.keys() == after.keys()
     changed = {name for name in before if not torch.equal(before[name], after[name])}
     assert changed == {name for name in before if re.search(r"attn\.(qkv|proj)\.weight", name)}
-    assert eat.read_config(folder / "config.json") == eat.read_config(TINY / "config.json")
+    assert read_config(folder / "config.json") == read_config(TINY / "config.json")
 
 
 def test_adapter_loads_through_peft(folder, inputs, vectors):
@@ -127,7 +128,7 @@ def test_adapter_loads_through_peft(folder, inputs, vectors):
 
 
 def test_extraction_needs_no_peft():
-    for path in sources("eat.py"):
+    for path in sources("embedding.py"):
         assert not re.search(r"^\s*(import|from) (peft|transformers)", Path(path).read_text(), re.M), path
 
 

@@ -26,6 +26,7 @@ from nearfar.losses import codes, composite
 from nearfar.progress import bar
 from nearfar.sampling import batches
 from nearfar.seeds import seed_for
+from nearfar.threads import torch_threads
 
 TERMS = ("loss", "supcon", "alignment")
 # A pattern, not a list: peft writes a list as a set, in an order that changes with the process. It cannot match the
@@ -108,7 +109,7 @@ def train(backbone, inputs, settings, *, seed=0, device="cpu", state=None, files
     """
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise NearfarError(f"device: {device!r} is not to be had here; set it to 'cpu' or run on a machine with a GPU")
-    with _threads(settings.threads):
+    with torch_threads(settings.threads):
         network = trainee(backbone, settings, seed).to(device).train()
         learned = [parameter for _, parameter in adapter_state.trainable(network)]
         optimizer = torch.optim.AdamW(learned, lr=settings.lr, weight_decay=settings.weight_decay)
@@ -247,16 +248,6 @@ def save(network, folder):
                 path.write_bytes(Path(temporary, name).read_bytes())
     merged = model.merge_and_unload()
     eat.save(merged, merged.config, folder)
-
-
-@contextmanager
-def _threads(count):
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 @contextmanager

@@ -19,8 +19,8 @@ import torch.nn.functional as F
 from torch import nn
 from torchaudio.compliance import kaldi
 
-from nearfar.eat import read_config
-from nearfar.errors import NearfarError
+from nearfar.checkpoints import read_config, read_tensors, refuse_mismatch
+from nearfar.errors import NearfarError, naming
 from nearfar.fbank import MELS, PATCH, RATE, SHIFT, WINDOW
 from nearfar.files import replacing, write_text
 
@@ -274,10 +274,14 @@ def load(path):
     and every parameter set.
     """
     path = Path(path)
-    source, config, state = _read_folder(path) if path.is_dir() else (path, *read_checkpoint(path))
+    if path.is_dir():
+        source, config = path / "model.safetensors", read_config(path / "config.json")
+        state = read_tensors(source)
+    else:
+        source, (config, state) = path, read_checkpoint(path)
     model = _hollow(config, source)
     state = _encoder_only(state, len(model.encoder.layers))
-    _refuse_mismatch(state, model.state_dict(), source)
+    refuse_mismatch(state, model.state_dict(), source)
     model = model.to_empty(device="cpu")
     model.load_state_dict(state)
     return model.eval()
@@ -344,19 +348,6 @@ def read_checkpoint(path):
     return parts
 
 
-def _read_folder(folder):
-    """Return what errors shall name, the config and the tensors of a folder that ``save`` made."""
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    path, config = folder / "model.safetensors", read_config(folder / "config.json")
-    try:
-        return path, config, load_file(path)
-    except (OSError, SafetensorError) as error:
-        reason = "absent" if not path.exists() else f"incomplete or no safetensors file: {error}"
-        raise NearfarError(f"{path}: {reason}; convert the BEATs checkpoint again") from error
-
-
 def _settings(config):
     """Return DEFAULTS with the values of ``config``; raises NearfarError for what this model is not."""
     for key, value in FIXED.items():
@@ -381,11 +372,8 @@ def _settings(config):
 
 def _hollow(config, source):
     """Return a BEATs without storage, which costs neither time nor random numbers; errors name ``source``."""
-    try:
-        with torch.device("meta"):
-            return BEATs(config)
-    except NearfarError as error:
-        raise NearfarError(f"{source}: {error}") from error
+    with torch.device("meta"):
+        return naming(source, BEATs, config)
 
 
 def _encoder_only(state, layers):
@@ -395,20 +383,3 @@ def _encoder_only(state, layers):
     copies = state.keys() & {BIAS.format(number) for number in range(1, layers)}
     same = {name for name in copies if shared is not None and torch.equal(state[name], shared)}
     return {name: value for name, value in state.items() if name not in same}
-
-
-def _refuse_mismatch(state, wanted, path):
-    """Raise NearfarError unless ``state`` has exactly the keys of ``wanted``, in the same shapes."""
-    common = state.keys() & wanted.keys()
-    faults = {
-        "missing": sorted(wanted.keys() - state.keys()),
-        "not known": sorted(state.keys() - wanted.keys()),
-        "of another shape": sorted(name for name in common if state[name].shape != wanted[name].shape),
-    }
-    said = [
-        f"{len(names)} keys {fault} ({', '.join(names[:3])}{', …' if names[3:] else ''})"
-        for fault, names in faults.items()
-        if names
-    ]
-    if said:
-        raise NearfarError(f"{path}: {', '.join(said)}; take a BEATs checkpoint whose cfg is its own")

@@ -12,7 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from nearfar.errors import NearfarError
+from nearfar.checkpoints import read_config, read_tensors, refuse_mismatch
+from nearfar.errors import NearfarError, naming
 from nearfar.fbank import MELS, PATCH
 from nearfar.files import replacing, write_text
 
@@ -187,8 +188,9 @@ def load(folder):
     """
     folder = Path(folder)
     model = _hollow(read_config(folder / "config.json"), folder / "config.json")
-    state = _read_weights(folder / "model.safetensors")
-    _refuse_mismatch(state, model.state_dict(), folder / "model.safetensors")
+    weights = folder / "model.safetensors"
+    state = {name.removeprefix("model."): value for name, value in read_tensors(weights).items()}
+    refuse_mismatch(state, model.state_dict(), weights)
     model = model.to_empty(device="cpu")
     model.load_state_dict(state)
     return model.eval()
@@ -242,19 +244,6 @@ def sincos(columns, dim):
     return torch.cat([encode(mel), encode(time)], 1)[None]
 
 
-def read_config(path):
-    """Return a config.json as a dict; raises NearfarError where it is absent or no JSON object."""
-    try:
-        config = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise NearfarError(
-            f"{path}: not readable as JSON ({type(error).__name__}); put EAT's config.json there"
-        ) from error
-    if not isinstance(config, dict):
-        raise NearfarError(f"{path}: holds no JSON object; put EAT's config.json there")
-    return config
-
-
 def _settings(config):
     """Return DEFAULTS with the values of ``config``; raises NearfarError for what this model is not."""
     for key, value in FIXED.items():
@@ -279,38 +268,5 @@ def _settings(config):
 
 def _hollow(config, source):
     """Return an EAT without storage, which costs neither time nor random numbers; errors name ``source``."""
-    try:
-        with torch.device("meta"):
-            return EAT(config)
-    except NearfarError as error:
-        raise NearfarError(f"{source}: {error}") from error
-
-
-def _read_weights(path):
-    """Return the tensors of a safetensors file by name, without the hub's ``model.`` prefix."""
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        state = load_file(path)
-    except (OSError, SafetensorError) as error:
-        reason = "absent" if not path.exists() else f"incomplete or no safetensors file: {error}"
-        raise NearfarError(f"{path}: {reason}; put EAT's whole model.safetensors there") from error
-    return {name.removeprefix("model."): value for name, value in state.items()}
-
-
-def _refuse_mismatch(state, wanted, path):
-    """Raise NearfarError unless ``state`` has exactly the keys of ``wanted``, in the same shapes."""
-    common = state.keys() & wanted.keys()
-    faults = {
-        "missing": sorted(wanted.keys() - state.keys()),
-        "not known": sorted(state.keys() - wanted.keys()),
-        "of another shape": sorted(name for name in common if state[name].shape != wanted[name].shape),
-    }
-    said = [f"{len(names)} keys {fault} ({_few(names)})" for fault, names in faults.items() if names]
-    if said:
-        raise NearfarError(f"{path}: {', '.join(said)}; take the checkpoint and config.json of the same EAT")
-
-
-def _few(names):
-    return ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
+    with torch.device("meta"):
+        return naming(source, EAT, config)

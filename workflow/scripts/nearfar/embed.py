@@ -9,6 +9,7 @@ from tqdm import tqdm
 
 from nearfar import eat
 from nearfar.audio import CHANNELS, read_clip
+from nearfar.checkpoints import read_config
 from nearfar.errors import NearfarError
 from nearfar.fbank import PATCH, columns, eat_inputs, frame_count, input_length
 from nearfar.files import VectorWriter
@@ -28,7 +29,7 @@ def load_model(path):
     as eat.load and beats.load do.
     """
     path = Path(path)
-    if path.is_file() or eat.read_config(path / "config.json").get("model_type") == "beats":
+    if path.is_file() or read_config(path / "config.json").get("model_type") == "beats":
         from nearfar import beats
 
         return beats.load(path)

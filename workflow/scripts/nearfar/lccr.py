@@ -4,8 +4,6 @@ After "Cross-channel and raw-spectral detector ensembles for first-shot noise-aw
 detection", §3; see losses.py for the objective.
 """
 
-from contextlib import contextmanager
-
 import numpy as np
 import torch
 from safetensors import SafetensorError
@@ -18,6 +16,7 @@ from nearfar.losses import codes, composite
 from nearfar.progress import bar
 from nearfar.sampling import batches
 from nearfar.seeds import seed_for
+from nearfar.threads import torch_threads
 
 
 class Network(nn.Module):
@@ -56,7 +55,7 @@ def train(
     torch's global generator is left as it was. Raises NearfarError for a loss that is not finite.
     """
     log = []
-    with _threads(threads):
+    with torch_threads(threads):
         network = _initial(maps_by_clip[0].shape[1], seed).to(device).train()
         optimizer = torch.optim.AdamW(network.parameters(), lr=lr, weight_decay=1e-2)
         labels = [codes(words).to(device) for words in (classes, machines, domains)]
@@ -76,16 +75,6 @@ def train(
             log.append({"epoch": epoch, **means})
             progress.set_postfix({name: f"{value:.3f}" for name, value in means.items()})
     return network.eval(), log
-
-
-@contextmanager
-def _threads(count):
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _initial(mels, seed):

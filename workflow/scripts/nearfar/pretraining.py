@@ -3,7 +3,7 @@
 import copy
 import hashlib
 import json
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,7 @@ from nearfar.fbank import PATCH
 from nearfar.files import read_arrays, replacing, write_arrays, write_table
 from nearfar.progress import bar
 from nearfar.seeds import seed_for
+from nearfar.threads import torch_threads
 
 WARMUP = 0.1  # share of the steps in which the learning rate rises
 CLIP_NORM, DECAY, BETAS = 4.0, 0.05, (0.9, 0.95)
@@ -33,7 +34,7 @@ def pretrain(inputs, outputs, *, config, seed, device="cpu", threads=1, **settin
     """
     folder, mels = Path(outputs["weights"]).parent, np.load(inputs, mmap_mode="r")
     checkpoint = folder / "checkpoint.safetensors"
-    with _threads(threads):
+    with torch_threads(threads):
         run = Run(config, mels, seed=seed, device=device, **settings)
         run.restore(checkpoint)
         progress = bar(range(run.step, run.steps), "pretraining", "step")
@@ -205,13 +206,3 @@ def _refuse_ill(row):
             f"pretraining.train: the targets have collapsed in step {row['step']} (standard deviation"
             f" {row['target_sd']:.3f}); lower lr or raise decay"
         )
-
-
-@contextmanager
-def _threads(count):
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

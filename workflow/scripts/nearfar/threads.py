@@ -1,0 +1,16 @@
+"""How many threads torch uses, for as long as a result must not depend on the cores at hand."""
+
+from contextlib import contextmanager
+
+import torch
+
+
+@contextmanager
+def torch_threads(count):
+    """Let torch use ``count`` threads inside the block, and as many as before after it."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
