@@ -105,6 +105,8 @@ rule classes:
         results("logs/classes/{machine}.log"),
     conda:
         "../envs/nearfar.yaml"
+    params:
+        pseudo=config["training"]["pseudo_attributes"],
     script:
         "../workflow/scripts/classes.py"
 

@@ -49,7 +49,7 @@ def write_machine(root, machine, source=8, target=4, test=2, attribute="spd_1", 
 TOY = {
     "results": "results",
     "data": {"root": "data"},
-    "training": {"machines": ["alpha"]},
+    "training": {"machines": ["alpha"], "pseudo_attributes": True},
     "folds": 2,
     "features": {"logmel": {"channels": ["near"], "params": {"mels": 16}}},
     "detectors": {

@@ -144,7 +144,10 @@ def test_real_recordings(shared, tmp_path):
         (real / table).write_text("".join([lines[0], *(line for line in lines if "Lathe" in line)]))
     tool = [sys.executable, str(shared / "tools/emulate.py"), str(real), str(tmp_path / "data")]
     subprocess.run(tool, check=True)
-    toy = TOY | {"training": {"machines": None}, "systems": {"one": {"weights": {"raw": 1.0}}}}
+    toy = TOY | {
+        "training": {"machines": None, "pseudo_attributes": True},
+        "systems": {"one": {"weights": {"raw": 1.0}}},
+    }
     toy["features"] = {"logmel": {"channels": ["near"], "params": {}}}
     project = Project(tmp_path / "project", toy | {"data": {"root": str(tmp_path / "data")}})
     done = project.run("results/one/eval.csv")

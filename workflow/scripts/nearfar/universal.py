@@ -7,17 +7,18 @@ from nearfar.files import VectorWriter, read_table, write_table
 from nearfar.views import read_views
 
 
-def write_classes(clips, embeddings, path):
+def write_classes(clips, embeddings, path, pseudo=True):
     """Write the class of each training clip of a machine: file, class, cluster and silhouette.
 
-    A class is machine and attribute; where the machine hides its attributes, clusters of ``embeddings`` stand in.
+    A class is machine and attribute; where the machine hides its attributes, clusters of ``embeddings`` stand in, or,
+    without ``pseudo``, the whole machine is one class.
     """
     from nearfar.names import HIDDEN
     from nearfar.pseudo import classes, cluster
 
     table, (vectors,) = read_views(clips, [embeddings], "train")
     clusters, silhouette = np.zeros(len(vectors), int), np.zeros(len(vectors))
-    if HIDDEN in table["attribute"]:
+    if pseudo and HIDDEN in table["attribute"]:
         clusters, silhouette = cluster(table["file"], vectors)
     named = classes(table["machine"][0], table["attribute"], clusters)
     write_table(path, {"file": table["file"], "class": named, "cluster": clusters, "silhouette": silhouette})
