@@ -26,6 +26,7 @@ rule all:
     default_target: True
     input:
         [results(f"{system}/eval.csv") for system in config["systems"]],
+        [results("models/eat/probe.csv")] if config["features"]["eat"]["adapter"] else [],
 
 
 onsuccess:

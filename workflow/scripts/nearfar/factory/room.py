@@ -8,6 +8,7 @@ from nearfar.factory import signals
 
 ORDER = 6  # reflections; what comes later lies 20 dB and more below
 SHADOW = 0.08  # share of the rear opening's sound that passes the machine and its hood to the near microphone
+WALL = 0.05  # least distance of a microphone from a wall, m
 JITTER = 0.005  # sd of a microphone's position from clip to clip, m
 
 
@@ -66,7 +67,9 @@ def paths(room, rng):
     hall = pra.ShoeBox(room.size, fs=signals.RATE, materials=walls, max_order=ORDER)
     for source in room.sources:
         hall.add_source(source)
-    hall.add_microphone_array((room.mics + rng.normal(0, JITTER, (2, 3))).T)
+    # the far microphone of a small hall can be drawn behind its wall
+    mics = np.clip(room.mics + rng.normal(0, JITTER, (2, 3)), WALL, room.size - WALL)
+    hall.add_microphone_array(mics.T)
     hall.compute_rir()
     taps = max(len(h) for mic in hall.rir for h in mic)
     out = np.stack([[np.pad(h, (0, taps - len(h))) for h in mic] for mic in hall.rir], axis=1)
