@@ -1,6 +1,6 @@
 """What the backbone, the adapter and its parts bring: runs the workflow once a variant and data set, prints a table.
 
-    .venv/bin/python benchmarks/representation.py [--seeds 5] [--cores 2]
+    .venv/bin/python benchmarks/representation.py [--seeds 5] [--cores 2] [--core] [--variants …]
 
 Simulated factories of several seeds, and data/emulated where it is there (docs/evidence.md says how to make it).
 Everything stays in results/representation/, so a second call goes on where the first was stopped.
@@ -53,9 +53,9 @@ def data_sets(seeds, cores):
     return found
 
 
-def measure(variant, name, data, cores):
-    """Return the figures of a variant on a data set, a dict from their name to percent."""
-    settings, whole = VARIANTS[variant]
+def measure(variant, whole, name, data, cores):
+    """Return the figures of a variant on a data set, a dict from their name to percent; of system 1 if ``whole``."""
+    settings = VARIANTS[variant][0]
     results = FOLDER / f"{variant} on {name}".replace(" ", "_").replace(",", "")
     tables = {"core": results / "core/eval.csv", "knn": results / "knn/eval.csv"}
     if whole:
@@ -85,13 +85,16 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--cores", type=int, default=2)
+    parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS))
+    parser.add_argument("--core", action="store_true", help="the density core and the probe alone, without system 1")
     arguments = parser.parse_args()
     sets = data_sets(arguments.seeds, arguments.cores)
     print("| data | variant | kNN probe Ω | own | core Ω | own | system 1 Ω | own |\n|---|---|---|---|---|---|---|---|")
     for label in ("simulated", "emulated real"):
         chosen = {name: data for name, data in sets.items() if name.startswith(label)}
-        for variant in VARIANTS if chosen else ():
-            runs = [measure(variant, name, data, arguments.cores) for name, data in chosen.items()]
+        for variant in arguments.variants if chosen else ():
+            whole = VARIANTS[variant][1] and not arguments.core
+            runs = [measure(variant, whole, name, data, arguments.cores) for name, data in chosen.items()]
             print(row(variant, f"{label}, {len(runs)} seeds" if len(runs) > 1 else label, runs), flush=True)
 
 
