@@ -26,7 +26,9 @@ rule all:
     default_target: True
     input:
         [results(f"{system}/eval.csv") for system in config["systems"]],
-        [results("models/eat/probe.csv")] if config["features"]["eat"]["adapter"] else [],
+        [results("models/eat/probe.csv")]
+        if config["features"]["eat"]["adapter"]
+        else [],
 
 
 onsuccess:

@@ -52,8 +52,9 @@ def embed(arguments):
     if Path(arguments.out).is_dir():
         raise NearfarError(f"{arguments.out}: is a folder; name a file in it, such as {arguments.out}/embedding.npz")
     from nearfar import audio, backbone
-    from nearfar.embed import channel_waves, load_model, pool, progress, token_batches
+    from nearfar.embed import channel_waves, load_model, pool, token_batches
     from nearfar.files import replacing
+    from nearfar.progress import bar
 
     samples = [audio.probe(file, channels=1 + audio.CHANNELS[arguments.channel]) for file in arguments.files]
     if arguments.tokens and len(set(samples)) > 1:
@@ -63,9 +64,9 @@ def embed(arguments):
         )
     model = load_model(backbone.resolve(arguments.backbone, arguments.revision, arguments.sha256, arguments.file))
     vectors, tokens = [], []
-    with progress(len(arguments.files)) as bar:
+    with bar(None, "embed", total=len(arguments.files)) as done:
         for _, frames, states in token_batches(model, channel_waves(arguments.files, [arguments.channel])):
-            bar.update(len(states))
+            done.update(len(states))
             vectors.append(pool(states, frames).numpy())
             tokens.extend([states.numpy()] if arguments.tokens else [])
     arrays = {"embedding": np.concatenate(vectors), "file": [Path(file).name for file in arguments.files]}

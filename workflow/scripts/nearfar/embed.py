@@ -5,7 +5,6 @@ from itertools import groupby, islice
 from pathlib import Path
 
 import torch
-from tqdm import tqdm
 
 from nearfar import eat
 from nearfar.audio import CHANNELS, read_clip
@@ -13,6 +12,7 @@ from nearfar.checkpoints import read_config
 from nearfar.errors import NearfarError
 from nearfar.fbank import PATCH, columns, eat_inputs, frame_count, input_length
 from nearfar.files import VectorWriter
+from nearfar.progress import bar
 
 POOLINGS = {  # name to the arguments of pool
     "columns": {},
@@ -117,11 +117,11 @@ def embed_machine(paths, backbone_folder, outputs, pooling="columns", layers=Non
     model = load_model(backbone_folder)
     with ExitStack() as stack:
         writers = {c: stack.enter_context(VectorWriter(path)) for c, path in outputs.items()}
-        bar = stack.enter_context(progress(len(paths)))
+        done = stack.enter_context(bar(None, "embed", total=len(paths)))
         clips, last = channel_waves(paths, outputs), list(outputs)[-1]
         for (name, channel), vector in embeddings(model, clips, pooling, layers, batch, device):
             writers[channel].add(name, vector)
-            bar.update(channel == last)  # a clip is done with its last channel
+            done.update(channel == last)  # a clip is done with its last channel
 
 
 def channel_waves(paths, channels):
@@ -131,11 +131,6 @@ def channel_waves(paths, channels):
         wave = read_clip(path, channels=needed)
         for channel in channels:
             yield (path.name, channel), wave[:, CHANNELS[channel]]
-
-
-def progress(clips):
-    """Return a progress bar of ``clips`` clips on stderr: clips a second and the time that remains."""
-    return tqdm(total=clips, desc="embed", unit="clip")
 
 
 def _refuse_repeated(names):
