@@ -194,7 +194,7 @@ def test_embed_machine(model, clips, tmp_path, capfd):
             ((_, wanted),) = embed.embeddings(model, [(clip.name, wave)])
             assert np.abs(vector - wanted).max() <= 1e-5 * np.abs(wanted).max()
     said = capfd.readouterr()
-    assert not said.out and "5/5" in said.err and "clip/s" in said.err
+    assert not said.out and not said.err  # bars are for terminals
 
 
 def test_embed_machine_refuses(clips, tmp_path):
