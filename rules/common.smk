@@ -124,6 +124,15 @@ def of_machines(path):
     ]
 
 
+def normalized_scores(detectors):
+    """Return the normalized scores of detectors, all machines of the first, then all of the second, and so on."""
+    return [
+        path
+        for name in detectors
+        for path in of_machines("normalized/%s/{machine}.parquet" % name)
+    ]
+
+
 def print_tables():
     """Print the tables that this run was asked for, all systems' where it named none."""
     from nearfar.tables import readable

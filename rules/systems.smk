@@ -59,11 +59,7 @@ rule ranking:
 rule detectors:
     input:
         clips=of_machines("clips/{machine}.parquet"),
-        normalized=[
-            path
-            for name in config["detectors"]
-            for path in of_machines("normalized/%s/{machine}.parquet" % name)
-        ],
+        normalized=normalized_scores(config["detectors"]),
         sources=sources("detectors.py"),
     output:
         results("detectors.csv"),

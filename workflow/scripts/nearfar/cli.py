@@ -99,6 +99,29 @@ def evaluate(arguments):
         write_text(arguments.out, table)
 
 
+def add_compare(commands):
+    """Declare ``nearfar compare``."""
+    parser = commands.add_parser("compare", help="print intervals and paired differences of folders of score files")
+    parser.add_argument(
+        "folders", nargs="+", metavar="DIR", help="with anomaly_score_<machine>_section_00_test.csv files"
+    )
+    parser.add_argument("--truth", metavar="DIR", help="with <machine>.csv files of file,label,domain rows")
+    parser.add_argument("--seed", type=int, default=0, help="of the bootstrap's draws")
+    parser.add_argument("--out", metavar="FILE.md", help="write the page there too")
+    parser.set_defaults(run=compare)
+
+
+def compare(arguments):
+    """Print the comparison of folders of score files. Raises NearfarError where they do not match."""
+    from nearfar.comparison import compare_folders
+    from nearfar.files import write_text
+
+    page = compare_folders(arguments.folders, arguments.truth, seed=arguments.seed)
+    print(page, end="")
+    if arguments.out:
+        write_text(arguments.out, page)
+
+
 def add_table(commands):
     """Declare ``nearfar table``."""
     parser = commands.add_parser("table", help="print an eval.csv for reading")
@@ -120,6 +143,7 @@ def table(arguments):
 COMMANDS = [
     add_embed,
     add_evaluate,
+    add_compare,
     add_table,
 ]  # a subcommand is one function that declares it; heavy imports wait until it runs
 

@@ -1,7 +1,6 @@
 """The table of Ω: from scored clips to eval.csv and to what a person reads."""
 
 import csv
-import io
 import re
 import sys
 from pathlib import Path
@@ -13,7 +12,7 @@ from nearfar.errors import NearfarError, naming
 from nearfar.files import read_table, write_text
 from nearfar.metrics import harmonic_mean, section_metrics
 from nearfar.names import parse
-from nearfar.tables import COLUMNS
+from nearfar.tables import COLUMNS, csv_text
 
 OFFICIAL = ("auc_source", "auc_target", "pauc")
 OWN = ("auc_source_own", "auc_target_own", "pauc")
@@ -23,9 +22,9 @@ SCORE_FILE = re.compile(r"anomaly_score_(.+)_section_(\d\d)_test\.csv")
 def evaluate(sections):
     """Return the rows of the table, fractions: one a section, and a last one, "all", with the harmonic means.
 
-    sections: dicts with machine, section, scores (clips,), label and domain (clips,) of text, and decisions (clips,) or
-    None. Ω of "all" is the harmonic mean over the three values of every section. Raises NearfarError where a section
-    lacks one of the four conditions.
+    sections: dicts with machine, section, scores (clips,), file, label and domain (clips,) of text, and decisions
+    (clips,) or None. Ω of "all" is the harmonic mean over the three values of every section. Raises NearfarError
+    where a section lacks one of the four conditions.
     """
     rows = []
     for part in sections:
@@ -42,11 +41,7 @@ def evaluate(sections):
 
 def as_csv(rows):
     """Return the rows as csv text, percent with two decimals."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    writer.writerows([_cell(row.get(name, "")) for name in COLUMNS] for row in rows)
-    return text.getvalue()
+    return csv_text(COLUMNS, rows)
 
 
 def sections_of(machine, files, scores, truth, decisions=None):
@@ -61,6 +56,7 @@ def sections_of(machine, files, scores, truth, decisions=None):
         here = facts[:, 0] == section
         chosen = None if decisions is None else decisions[here]
         yield {"machine": machine, "section": section, "scores": scores[here], "decisions": chosen} | {
+            "file": np.asarray(files)[here],
             "label": facts[here, 1],
             "domain": facts[here, 2],
         }
@@ -68,7 +64,7 @@ def sections_of(machine, files, scores, truth, decisions=None):
 
 def evaluate_machines(machines, clips, scores, path):
     """Write eval.csv from the clip tables and the fused scores of the machines (lists of equal length)."""
-    sections = list(_labelled(machines, clips, scores))
+    sections = list(labelled_sections(machines, clips, scores))
     if not sections:
         raise NearfarError(
             f"{path}: no machine has labelled test clips; the clips to listen to are listed by the target "
@@ -84,15 +80,19 @@ def evaluate_detectors(detectors, machines, clips, normalized, path):
     """
     rows = []
     for i, detector in enumerate(detectors):
-        sections = list(_labelled(machines, clips, normalized[i * len(machines) : (i + 1) * len(machines)]))
+        sections = list(labelled_sections(machines, clips, normalized[i * len(machines) : (i + 1) * len(machines)]))
         if not sections:
             raise NearfarError(f"{path}: no machine has labelled test clips; name them as README.md says")
         rows.append(evaluate(sections)[-1] | {"machine": detector})
     write_text(path, as_csv(rows).replace("machine,section", "detector,section", 1))
 
 
-def _labelled(machines, clips, scores):
-    """Yield the sections of all machines whose test clips have labels."""
+def labelled_sections(machines, clips, scores, transform=None):
+    """Yield the sections, as ``evaluate`` takes them, of all machines whose test clips have labels.
+
+    machines, clips, scores: names, paths of clip tables and of score tables (lists of equal length); transform: applied
+    to the scores (tests,) of a machine's test set.
+    """
     for machine, clip_table, score_table in zip(machines, clips, scores, strict=True):
         known, table = read_clips(clip_table, "test"), read_table(score_table)
         unlabelled = [file for file, label in zip(known["file"], known["label"], strict=True) if label is None]
@@ -106,11 +106,17 @@ def _labelled(machines, clips, scores):
         )
         test = np.isin(table["file"], known["file"])
         decisions = table["decision"][test] if "decision" in table else None
-        yield from sections_of(machine, table["file"][test], table["score"][test], truth, decisions)
+        fused = transform(table["score"][test]) if transform else table["score"][test]
+        yield from sections_of(machine, table["file"][test], fused, truth, decisions)
 
 
 def evaluate_folder(folder, truth=None):
-    """Return the csv text for a folder of anomaly_score_<machine>_section_<NN>_test.csv files.
+    """Return the csv text for the score files in ``folder`` (``folder_sections``)."""
+    return as_csv(evaluate(folder_sections(folder, truth)))
+
+
+def folder_sections(folder, truth=None):
+    """Return the sections, as ``evaluate`` takes them, of anomaly_score_<machine>_section_<NN>_test.csv files.
 
     truth: folder of csv files with file,label,domain rows, one a machine, whose name contains the machine's; without
     it, label and domain are read from the file names. decision_result_ files are used where they lie beside.
@@ -130,7 +136,7 @@ def evaluate_folder(folder, truth=None):
         sections += sections_of(match[1], list(scores), np.array(list(scores.values())), known, decisions)
     if not sections:
         raise NearfarError(f"{folder}: no anomaly_score_<machine>_section_<NN>_test.csv in it; give the score folder")
-    return as_csv(evaluate(sections))
+    return sections
 
 
 def _truth(path, match, files, truth):
@@ -210,7 +216,3 @@ def _refuse_missing(part, anomalous, target):
                     f"{part['machine']}, section {part['section']}: no {domain} {label} test clip, "
                     f"so Ω is not defined; add some or leave the machine out of data.machines"
                 )
-
-
-def _cell(value):
-    return value if isinstance(value, str) else f"{100 * value:.2f}"

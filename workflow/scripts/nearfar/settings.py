@@ -13,12 +13,17 @@ def check(config, schema):
     _check_features(config["features"])
     for name, about in config["detectors"].items():
         _check_detector(f"detectors.{name}", about, views)
+        _refuse_unknown(
+            f"detectors.{name}.other_form_of", about.get("other_form_of", name), config["detectors"], "detector"
+        )
     for name in config["core"]:
         _refuse_unknown("core", name, config["detectors"], "detector")
     for name, about in config["systems"].items():
         for detector in about["weights"]:
             _refuse_unknown(f"systems.{name}.weights", detector, config["detectors"], "detector")
         _check_weights(f"systems.{name}.weights", about["weights"], config["core"])
+    for name in [config["statistics"]["taken_apart"], *(config["statistics"]["systems"] or [])]:
+        _refuse_unknown("statistics", name, config["systems"], "system")
 
 
 def check_machines(key, wanted, known):

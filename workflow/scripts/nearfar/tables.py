@@ -1,4 +1,4 @@
-"""How the table of Ω looks. Used while the workflow is parsed: no heavy import."""
+"""How tables look. Used while the workflow is parsed: no heavy import."""
 
 import csv
 import io
@@ -9,6 +9,21 @@ COLUMNS = (
     *("machine", "section", "auc_source", "auc_target", "pauc", "omega"),
     *("auc_source_own", "auc_target_own", "omega_own", "precision", "recall", "f1"),
 )
+
+
+def csv_text(fields, rows, plain=()):
+    """Return rows (dicts of fractions and texts) as csv: percent with two decimals, ``plain`` fields with four."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(fields)
+    writer.writerows([_cell(row.get(name), name in plain) for name in fields] for row in rows)
+    return text.getvalue()
+
+
+def _cell(value, plain):
+    if value is None or isinstance(value, str):
+        return value or ""
+    return f"{value:.4f}" if plain else f"{100 * value:.2f}"
 
 
 def readable(table, title):

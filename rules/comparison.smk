@@ -1,0 +1,83 @@
+# What the figures are worth: intervals and paired differences, parts taken out, weights chosen on labels.
+
+STATISTICS = config["statistics"]
+# of the ablation and the weights: the system that is taken apart
+GIVEN = config["systems"][STATISTICS["taken_apart"]]["weights"]
+
+
+rule compare:
+    input:
+        clips=of_machines("clips/{machine}.parquet"),
+        scores=[
+            results(f"{system}/scores/{machine}.parquet")
+            for system in STATISTICS["systems"] or config["systems"]
+            for machine in MACHINES
+        ],
+        sources=sources("compare.py"),
+    output:
+        table=results("compare.csv"),
+        page=results("compare.md"),
+    log:
+        results("logs/compare.log"),
+    conda:
+        "../envs/nearfar.yaml"
+    params:
+        systems=list(STATISTICS["systems"] or config["systems"]),
+        machines=MACHINES,
+        seed=config["seed"],
+        resamples=STATISTICS["resamples"],
+    script:
+        "../workflow/scripts/compare.py"
+
+
+rule ablation:
+    input:
+        clips=of_machines("clips/{machine}.parquet"),
+        normalized=normalized_scores(config["detectors"]),
+        sources=sources("ablation.py"),
+    output:
+        results("ablation.csv"),
+    log:
+        results("logs/ablation.log"),
+    conda:
+        "../envs/nearfar.yaml"
+    params:
+        variants={
+            "systems": {
+                name: about["weights"] for name, about in config["systems"].items()
+            },
+            "core": config["core"],
+            "detectors": {
+                name: about.get("other_form_of")
+                for name, about in config["detectors"].items()
+            },
+            "taken_apart": STATISTICS["taken_apart"],
+        },
+        machines=MACHINES,
+        seed=config["seed"],
+        resamples=STATISTICS["resamples"],
+    script:
+        "../workflow/scripts/ablation.py"
+
+
+rule weights:
+    input:
+        clips=of_machines("clips/{machine}.parquet"),
+        normalized=normalized_scores([*config["core"], *sorted(GIVEN)]),
+        sources=sources("weights.py"),
+    output:
+        results("weights.csv"),
+    log:
+        results("logs/weights.log"),
+    conda:
+        "../envs/nearfar.yaml"
+    params:
+        given=GIVEN,
+        core=config["core"],
+        machines=MACHINES,
+        detectors=[*config["core"], *sorted(GIVEN)],
+        steps=STATISTICS["weight_steps"],
+        seed=config["seed"],
+        resamples=STATISTICS["resamples"],
+    script:
+        "../workflow/scripts/weights.py"
