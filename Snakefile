@@ -27,6 +27,7 @@ rule all:
     default_target: True
     input:
         [results(f"{system}/eval.csv") for system in config["systems"]],
+        expand(results("classes/{machine}.png"), machine=TRAINING_MACHINES),
         [results("models/eat/probe.csv")]
         if config["features"]["eat"]["adapter"]
         else [],

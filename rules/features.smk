@@ -90,14 +90,18 @@ rule eat:
         "../workflow/scripts/embedding.py"
 
 
+# clusters are of the frozen backbone: the adapter is trained on them
+CLASSES_FROM = results(
+    "features/frozen/near/{machine}.parquet"
+    if config["features"]["eat"]["adapter"]
+    else "features/eat/near/{machine}.parquet"
+)
+
+
 rule classes:
     input:
         clips=results("clips/{machine}.parquet"),
-        embeddings=results(
-            "features/frozen/near/{machine}.parquet"
-            if config["features"]["eat"]["adapter"]
-            else "features/eat/near/{machine}.parquet"
-        ),
+        embeddings=CLASSES_FROM,
         sources=sources("classes.py"),
     output:
         results("classes/{machine}.parquet"),
@@ -109,6 +113,23 @@ rule classes:
         pseudo=config["training"]["pseudo_attributes"],
     script:
         "../workflow/scripts/classes.py"
+
+
+rule class_plot:
+    input:
+        clips=results("clips/{machine}.parquet"),
+        embeddings=CLASSES_FROM,
+        classes=rules.classes.output,
+        sources=sources("class_plot.py"),
+    output:
+        table=results("classes/{machine}.csv"),
+        figure=results("classes/{machine}.png"),
+    log:
+        results("logs/class_plot/{machine}.log"),
+    conda:
+        "../envs/nearfar.yaml"
+    script:
+        "../workflow/scripts/class_plot.py"
 
 
 rule lccr_maps:

@@ -474,3 +474,23 @@ assert not {{"openbeats", "nearfar.beats", "transformers"}} & set(sys.modules)
 import nearfar.beats
 assert not {{"openbeats", "transformers"}} & set(sys.modules)"""
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_the_workflow_runs_with_it(project, checkpoint):
+    project.config["features"]["beats"] = {
+        "channels": ["near", "far"],
+        "backbone": {"name": str(checkpoint.parent), "file": checkpoint.name},
+        "pooling": "columns",
+        "layers": [1, 2],
+        "batch": 8,
+    }
+    project.config["detectors"]["raw"] = {"method": "mahalanobis", "views": ["beats/near"]}
+    project.config["detectors"]["knn"] = {"method": "knn", "views": ["beats/far"]}
+    project.save()
+    done = project.run("results/two/eval.csv")
+    assert done.returncode == 0, done.stdout
+    files, vectors = read_vectors(project.folder / "results/features/beats/far/alpha.parquet")
+    clips = sorted((project.folder / "data/alpha").glob("*/*.wav"), key=lambda path: path.name)
+    assert list(files) == [clip.name for clip in clips]
+    waves = list(embed.channel_waves(clips, ["far"]))
+    agree(vectors, np.stack([vector for _, vector in embed.embeddings(beats.load(checkpoint), waves, layers=[1, 2])]))

@@ -1,5 +1,7 @@
 """Classes of training clips, and LCCR from file to file."""
 
+import csv
+
 import numpy as np
 import pytest
 from conftest import write_machine
@@ -53,3 +55,15 @@ def test_lccr_embeds_a_clip_by_its_own_windows(tmp_path):
     files, vectors = read_vectors(tmp_path / "lccr.parquet")
     assert vectors.shape == (48, 128) and list(files) == list(read_clips(clips)["file"])
     assert np.array_equal(read_vectors(tmp_path / "again.parquet")[1], vectors)
+
+
+def test_classes_are_shown_to_a_person(tmp_path):
+    clips, embedding = tables(tmp_path, "noAttribute")
+    universal.write_classes(clips, embedding, tmp_path / "classes.parquet")
+    universal.show_classes(clips, embedding, tmp_path / "classes.parquet", tmp_path / "m.csv", tmp_path / "m.png")
+    with open(tmp_path / "m.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    classes = read_table(tmp_path / "classes.parquet")
+    assert [(row["file"], row["class"]) for row in rows] == list(zip(classes["file"], classes["class"], strict=True))
+    assert {row["cluster"] for row in rows} == {"0", "1"} and all(0.9 < float(row["silhouette"]) <= 1 for row in rows)
+    assert (tmp_path / "m.png").read_bytes().startswith(b"\x89PNG")

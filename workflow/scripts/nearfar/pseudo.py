@@ -21,7 +21,7 @@ def cluster(files, embeddings, *, components=32, most=16, smallest=10):
         bad = np.asarray(files)[~np.isfinite(embeddings).all(axis=1)][0]
         raise NearfarError(f"{bad}: embedding is not finite; extract the feature again")
     order = np.argsort(np.asarray(files, dtype=str), kind="stable")
-    clusters, silhouettes = _best_cut(_directions(embeddings[order], components), most, smallest)
+    clusters, silhouettes = _best_cut(directions(embeddings[order], components), most, smallest)
     back = np.argsort(order)
     return clusters[back], silhouettes[back]
 
@@ -36,8 +36,8 @@ def classes(machine, attributes, clusters):
     return np.array([f"{machine}/{name}" for name in names], dtype=object)
 
 
-def _directions(embeddings, components):
-    """PCA scores of unit length, (clips, at most components)."""
+def directions(embeddings, components=32):
+    """Return the PCA scores of unit length, (clips, at most components), of embeddings (clips, dims)."""
     centred = embeddings - embeddings.mean(axis=0)
     left, scale, _ = np.linalg.svd(centred, full_matrices=False)
     scores = (left * scale)[:, :components]

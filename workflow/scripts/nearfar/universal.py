@@ -3,7 +3,8 @@
 import numpy as np
 
 from nearfar.clips import read_clips
-from nearfar.files import VectorWriter, read_table, write_table
+from nearfar.files import VectorWriter, read_table, replacing, write_table, write_text
+from nearfar.tables import csv_text
 from nearfar.views import read_views
 
 
@@ -22,6 +23,40 @@ def write_classes(clips, embeddings, path, pseudo=True):
         clusters, silhouette = cluster(table["file"], vectors)
     named = classes(table["machine"][0], table["attribute"], clusters)
     write_table(path, {"file": table["file"], "class": named, "cluster": clusters, "silhouette": silhouette})
+
+
+def show_classes(clips, embeddings, classes, table, figure):
+    """Write the classes of a machine's training clips for a person: a csv table, and a plot of what was clustered."""
+    from nearfar.pseudo import directions
+
+    known, (vectors,) = read_views(clips, [embeddings], "train")
+    rows = read_table(classes)
+    fields = ("file", "class", "cluster", "silhouette")
+    cells = zip(*(rows[name].astype(str) if name != "silhouette" else rows[name] for name in fields), strict=True)
+    write_text(table, csv_text(fields, (dict(zip(fields, row, strict=True)) for row in cells), plain=("silhouette",)))
+    place = dict(zip(known["file"], directions(vectors)[:, :2], strict=True))
+    domain = dict(zip(known["file"], known["domain"], strict=True))
+    points = np.array([place[file] for file in rows["file"]])
+    draw_classes(points, rows["class"], np.array([domain[file] for file in rows["file"]]), figure)
+
+
+def draw_classes(points, classes, domains, path):
+    """Draw the clips (clips, 2), coloured by class, target clips with a ring, as a png."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 5), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    for name in sorted(set(classes)):
+        here = classes == name
+        axes.scatter(*points[here].T, s=18, label=f"{name.split('/', 1)[1]} ({here.sum()})")
+    target = domains == "target"
+    axes.scatter(*points[target].T, s=70, facecolors="none", edgecolors="k", linewidths=0.8, label="target domain")
+    axes.set(xlabel="first principal direction", ylabel="second", title=str(classes[0]).split("/", 1)[0])
+    axes.legend(frameon=False, fontsize="small", loc="center left", bbox_to_anchor=(1, 0.5))
+    with replacing(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=120, metadata={"Software": None})
 
 
 def train_lccr(clips, classes, maps, model, log, *, map_params, params, seed, device):
