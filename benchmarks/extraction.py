@@ -76,9 +76,8 @@ def report(model, paths, folder, arguments):
     embed.embed_machine(paths, folder / "eat", outputs, threads=arguments.threads)
     used, wall = time.process_time() - start, time.perf_counter() - wall
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(
-        f"\n{len(paths)} clips of 10 s, both channels: {used / len(paths):.2f} CPU-s a clip, {wall:.1f} s, peak {peak:.0f} MB"
-    )
+    figures = f"{used / len(paths):.2f} CPU-s a clip, {wall:.1f} s, peak {peak:.0f} MB"
+    print(f"\n{len(paths)} clips of 10 s, both channels: {figures}")
 
 
 if __name__ == "__main__":

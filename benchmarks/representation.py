@@ -5,6 +5,9 @@
 Simulated factories of several seeds, and data/emulated where it is there (docs/evidence.md says how to make it).
 The variants of a data set share one results folder, so what a variant does not change is computed once; its scores are
 kept in results/representation/<data set>/<variant>, and a second call goes on where the first was stopped.
+
+Simulated: mean and standard deviation over seeds, differences to the variant named with their 95 % t interval over the
+same seeds. Emulated: 95 % intervals of the paired bootstrap over clips.
 """
 
 import argparse
@@ -13,7 +16,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import yaml
+
+from nearfar.bootstrap import interval, omegas, resample
+from nearfar.evaluation import labelled_sections
 
 ROOT = Path(__file__).parents[1]
 FOLDER = Path("results/representation")
@@ -60,6 +67,54 @@ def measure(variant, name, data, cores):
     return kept
 
 
+def drawn(kept, system, kind):
+    """Return Ω in percent of a variant's system under 2,000 draws, the sample itself first."""
+    paths = sorted((kept / system / "scores").glob("*.parquet"))
+    clips = [kept.parent / "work/clips" / path.name for path in paths]
+    sections = list(labelled_sections([path.stem for path in paths], clips, paths))
+    return 100 * omegas(resample(sections, seed=0, resamples=2000), kind)
+
+
+def over_seeds(values, against):
+    """Return the cell of several seeds: mean ± standard deviation, and the difference with its t interval."""
+    from scipy.stats import t
+
+    values = [one[0] for one in values]
+    cell = f"{np.mean(values):.1f} ± {np.std(values, ddof=1):.1f}"
+    if against is None:
+        return cell
+    gains = np.array(values) - [one[0] for one in against]
+    half = t.ppf(0.975, len(gains) - 1) * gains.std(ddof=1) / len(gains) ** 0.5
+    return f"{cell}; {gains.mean():+.1f} [{gains.mean() - half:+.1f}, {gains.mean() + half:+.1f}]"
+
+
+def over_clips(values, against):
+    """Return the cell of one data set: Ω with its bootstrap interval, and the paired difference with its own."""
+    (one,), cells = values, []
+    for draws, sign in ((one, ""), (None if against is None else one - against[0], "+")):
+        if draws is not None:
+            low, high = interval(draws)
+            cells.append(f"{draws[0]:{sign}.1f} [{low:{sign}.1f}, {high:{sign}.1f}]")
+    return "; ".join(cells)
+
+
+def table(found, variants):
+    """Yield the lines of the table; found: dict from (data set, variant) to the folder with its scores."""
+    columns = [(system, kind) for system in SYSTEMS for kind in ("omega", "omega_own")]
+    titles = [f"{system} {'official' if kind == 'omega' else 'own-domain'}" for system, kind in columns]
+    yield f"| data | variant | against | {' | '.join(titles)} |"
+    yield "|---" * (3 + len(columns)) + "|"
+    for label, cell in (("simulated", over_seeds), ("emulated", over_clips)):
+        names = list(dict.fromkeys(name for name, _ in found if name.startswith(label)))
+        for variant in variants if names else ():
+            base = VARIANTS[variant][1] if VARIANTS[variant][1] in variants else None
+            cells = [
+                cell(*([drawn(found[n, v], *column) for n in names] if v else None for v in (variant, base)))
+                for column in columns
+            ]
+            yield f"| {label}, {len(names)} | {variant} | {base or '–'} | {' | '.join(cells)} |"
+
+
 def main():
     """Measure every variant on every data set and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
@@ -67,10 +122,12 @@ def main():
     parser.add_argument("--cores", type=int, default=2)
     parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS))
     arguments = parser.parse_args()
+    found = {}
     for name, data in data_sets(arguments.seeds).items():
         for variant in arguments.variants:
-            measure(variant, name, data, arguments.cores)
+            found[name, variant] = measure(variant, name, data, arguments.cores)
             print(name, variant, file=sys.stderr, flush=True)
+    print("\n".join(table(found, arguments.variants)))
 
 
 if __name__ == "__main__":

@@ -58,6 +58,7 @@ TOY = {
         "flow": {"method": "flow", "views": ["logmel/near"], "params": {"components": 2, "epochs": 2, "layers": 2}},
     },
     "core": ["flow"],
+    "statistics": {"systems": None, "resamples": 100, "taken_apart": "two", "weight_steps": 4},
     "systems": {"one": {"weights": {"raw": 0.5}}, "two": {"weights": {"knn": 0.5, "raw": 0.2}}},
 }
 

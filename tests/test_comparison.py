@@ -145,7 +145,6 @@ def test_compare_command(tmp_path, capsys):
 
 
 def test_tables_of_the_workflow(project):
-    project.config["statistics"] = {"systems": None, "resamples": 100, "taken_apart": "two", "weight_steps": 4}
     project.config["detectors"]["raw_nearest"] = project.config["detectors"]["raw"] | {
         "other_form_of": "raw",
         "normalization": {"reference": "nearest"},
