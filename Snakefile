@@ -10,6 +10,7 @@ include: "rules/common.smk"
 include: "rules/data.smk"
 include: "rules/features.smk"
 include: "rules/adapter.smk"
+include: "rules/autoencoder.smk"
 
 
 if "beats" in config["features"]:

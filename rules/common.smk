@@ -55,9 +55,7 @@ TRAINING_MACHINES = stopping(
     config["training"]["machines"],
     FOLDERS,
 )
-PLAIN_FEATURES = [
-    name for name in config["features"] if name not in ("eat", "beats", "lccr")
-]
+PLAIN_FEATURES = [name for name in config["features"] if name not in settings.LEARNED]
 
 
 def names(values):

@@ -72,7 +72,7 @@ class Project:
             shutil.copytree(ROOT / part, self.folder / part, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
         shutil.copy(ROOT / "Snakefile", self.folder)
         self.config = yaml.safe_load((ROOT / "config/config.yaml").read_text())
-        learned = {name: self.config["features"][name] for name in ("eat", "lccr")}
+        learned = {name: self.config["features"][name] for name in ("autoencoder", "eat", "lccr")}
         settings = copy.deepcopy(settings)
         self.config |= settings | {"features": learned | settings["features"]}
         self.config["data"] = {"root": None, "machines": None} | settings["data"]

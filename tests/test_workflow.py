@@ -12,7 +12,7 @@ from conftest import ROOT, TOY, Project, write_machine
 
 from nearfar.files import read_table, read_vectors
 
-ADAPTER = yaml.safe_load((ROOT / "config/config.yaml").read_text())["features"]["eat"]["adapter"]
+FEATURES = yaml.safe_load((ROOT / "config/config.yaml").read_text())["features"]
 SMALL = {
     "factory": {"machines": ["fan", "slider"], "seconds": 1.5, "train_source": 26, "train_target": 6, "test": 5},
     "features": {
@@ -24,12 +24,13 @@ SMALL = {
                 "sha256": None,
                 "config": {"embed_dim": 32, "depth": 2, "num_heads": 2},
             },
-            "adapter": ADAPTER | {"epochs": 1, "batch": 16},
+            "adapter": FEATURES["eat"]["adapter"] | {"epochs": 1, "batch": 16},
             "pooling": "columns",
             "layers": None,
             "batch": 8,
         },
         "lccr": {"channels": ["pair"], "maps": {}, "train": {"epochs": 2, "batch": 16}},
+        "autoencoder": FEATURES["autoencoder"] | {"epochs": 2, "singular": "pseudo_inverse"},
         "rtf": {"channels": ["pair"], "params": {}},
         "logmel": {"channels": ["near"], "params": {}},
     },

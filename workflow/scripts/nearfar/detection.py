@@ -20,7 +20,7 @@ def fit_machine(clips, views, path, *, machine, detector, method, params, folds,
     place = f"{machine}: detectors.{detector}"
     fitted = naming(place, crossfit.fit, (method, params), *clips_of, folds=folds, seed=seed_for(seed, machine))
     states = {f"{k}/{name}": value for k, one in enumerate(fitted) for name, value in crossfit.state(one).items()}
-    write_arrays(path, states, method=method, params=params, folds=folds)
+    write_arrays(path, states, method=method, params=params, fitted=len(fitted))
 
 
 def score_machine(clips, views, fits, scores, normalized, *, machine, detector, folds, seed, normalization):
@@ -50,11 +50,11 @@ def score_machine(clips, views, fits, scores, normalized, *, machine, detector, 
 
 def _restored(fits):
     arrays, about = read_arrays(fits)
-    states = {}
+    states = [{} for _ in range(about["fitted"])]
     for key, value in arrays.items():
         fold, name = key.split("/")
-        states.setdefault(int(fold), {})[name] = value
-    return [crossfit.restore(about["method"], about["params"], states[fold]) for fold in sorted(states)]
+        states[int(fold)][name] = value
+    return [crossfit.restore(about["method"], about["params"], state) for state in states]
 
 
 def _refuse_not_finite(scores, files, detector, machine):

@@ -4,6 +4,7 @@ from nearfar.errors import NearfarError
 from nearfar.provenance import SCRIPTS, parsed
 
 SET_BY_JOBS = {"self", "seed", "rate", "threads", "device"}
+LEARNED = {"autoencoder", "beats", "eat", "lccr"}  # features with rules of their own
 
 
 def check(config, schema):
@@ -48,7 +49,7 @@ def _check_features(features):
         "features.lccr.maps": (features["lccr"]["maps"], parameters("nearfar/lccr_maps.py", "maps")),
         "features.lccr.train": (features["lccr"]["train"], parameters("nearfar/lccr.py", "train")),
     }
-    for name in features.keys() - {"eat", "beats", "lccr"}:
+    for name in features.keys() - LEARNED:
         known = parameters(f"nearfar/features/{name}.py", "extractor")
         accepted[f"features.{name}.params"] = (features[name]["params"], known)
     for key, (given, known) in accepted.items():

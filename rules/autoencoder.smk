@@ -1,0 +1,50 @@
+# The official baseline: an autoencoder a machine, and what it leaves of each clip.
+
+AUTOENCODER = config["features"]["autoencoder"]
+
+
+rule autoencoder_model:
+    input:
+        clips=results("clips/{machine}.parquet"),
+        sources=sources("autoencoder_model.py"),
+    output:
+        model=results("models/autoencoder/{machine}.safetensors"),
+        log=results("models/autoencoder/{machine}.parquet"),
+    log:
+        results("logs/autoencoder_model/{machine}.log"),
+    benchmark:
+        results("benchmarks/autoencoder_model/{machine}.tsv")
+    conda:
+        "../envs/nearfar.yaml"
+    resources:
+        gpu=GPU,
+    params:
+        settings={
+            key: AUTOENCODER[key] for key in ("epochs", "batch", "lr", "held_out")
+        },
+        singular=AUTOENCODER["singular"],
+        seed=config["seed"],
+        device=config["device"],
+    script:
+        "../workflow/scripts/autoencoder_model.py"
+
+
+rule autoencoder:
+    input:
+        clips=results("clips/{machine}.parquet"),
+        model=rules.autoencoder_model.output.model,
+        sources=sources("autoencoder.py"),
+    output:
+        results("features/autoencoder/near/{machine}.parquet"),
+    log:
+        results("logs/autoencoder/{machine}.log"),
+    benchmark:
+        results("benchmarks/autoencoder/{machine}.tsv")
+    conda:
+        "../envs/nearfar.yaml"
+    resources:
+        gpu=GPU,
+    params:
+        device=config["device"],
+    script:
+        "../workflow/scripts/autoencoder.py"
