@@ -8,6 +8,13 @@ configfile: "config/config.yaml"
 
 include: "rules/common.smk"
 include: "rules/data.smk"
+
+
+if config["data"]["sets"]:
+
+    include: "rules/download.smk"
+
+
 include: "rules/features.smk"
 include: "rules/adapter.smk"
 include: "rules/autoencoder.smk"

@@ -5,7 +5,7 @@ import yaml
 
 sys.path.insert(0, str(Path(workflow.basedir) / "workflow/scripts"))
 
-from nearfar import dataset, settings
+from nearfar import challenge, dataset, settings
 from nearfar.errors import NearfarError
 from nearfar.provenance import local_backbone, prefer_this_clone, sources as sources_of
 
@@ -39,10 +39,11 @@ def machine_folders():
             machine: results(f"factory/{machine}")
             for machine in config["factory"]["machines"]
         }
-    return {
-        machine: str(folder)
-        for machine, folder in dataset.folders(config["data"]["root"]).items()
-    }
+    root, sets = config["data"]["root"], config["data"]["sets"]
+    if sets and workflow.is_main_process and "download" not in sys.argv[1:]:
+        challenge.refuse_absent(root, sets)
+    found = challenge.folders(root, sets) if sets else dataset.folders(root)
+    return {machine: str(folder) for machine, folder in found.items()}
 
 
 FOLDERS = stopping(machine_folders)

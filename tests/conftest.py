@@ -75,7 +75,7 @@ class Project:
         learned = {name: self.config["features"][name] for name in ("autoencoder", "eat", "lccr")}
         settings = copy.deepcopy(settings)
         self.config |= settings | {"features": learned | settings["features"]}
-        self.config["data"] = {"root": None, "machines": None} | settings["data"]
+        self.config["data"] = yaml.safe_load((ROOT / "config/config.yaml").read_text())["data"] | settings["data"]
         self.save()
 
     def save(self):

@@ -12,7 +12,12 @@ SILENCE = 1e-6  # a quarter of half a PCM_16 step: below it nothing was recorded
 
 
 def probe(path, channels=2):
-    """Return the number of frames of a clip after checking its header.
+    """Return the number of frames of a clip after checking its header, as header does."""
+    return header(path, channels).frames
+
+
+def header(path, channels=2):
+    """Return the header of a clip, soundfile's with frames and channels.
 
     Raises NearfarError for a file that is not audio, is empty or cut, or has another rate or fewer channels.
     """
@@ -29,7 +34,7 @@ def probe(path, channels=2):
     if info.frames == 0:
         raise NearfarError(f"{path}: holds no samples; record or copy it again")
     _refuse_cut(path)
-    return info.frames
+    return info
 
 
 def read_clip(path, channels=2):

@@ -26,18 +26,26 @@ def replacing(path):
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield temporary
-        if not temporary.is_symlink():  # some writers keep their files to themselves
-            temporary.chmod(0o666 & ~UMASK)
-        os.replace(temporary, path)
+        with writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield temporary
+            if not temporary.is_symlink():  # some writers keep their files to themselves
+                temporary.chmod(0o666 & ~UMASK)
+            os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def writing(path):
+    """Raise NearfarError, naming ``path``, where the block finds the disk full or may not write."""
+    try:
+        yield
     except OSError as error:
         if error.errno not in UNWRITABLE:
             raise
         reason = os.strerror(error.errno).lower()
         raise NearfarError(f"{path}: cannot be written ({reason}); make room or choose another folder") from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def write_text(path, text):
