@@ -10,6 +10,7 @@ import csv
 import gzip
 import json
 import os
+import re
 import resource
 import subprocess
 import sys
@@ -62,11 +63,11 @@ def measure(root):
     for what, arguments in {
         "dry run": [*systems, "--dry-run", "--quiet", "rules"],
         "clip tables": [*tables, "--quiet", "all"],
-        "dry run with the clip tables there": [*systems, "--dry-run", "--quiet", "rules"],
+        "dry run with the clip tables there": [*systems, "--dry-run", "--quiet", "all"],
         "data.md": ["download", "--quiet", "all"],
     }.items():
         started, done = time.monotonic(), snakemake(root, out, arguments)
-        print(done.stdout if "--dry-run" in arguments else "", end="")
+        print(*re.findall(r"Job stats:(.*?total +\d+)", done.stdout, re.DOTALL)[:1])
         print(f"{what}: {time.monotonic() - started:.1f} s", end=", ")
         print(f"at most {resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20:.2f} GiB", flush=True)
     print(Path(out, "data.md").read_text())

@@ -107,6 +107,17 @@ def test_few_jobs_a_machine(first):
     assert sum("machine=fan" in words for _, words in jobs) <= 32
 
 
+def test_scoring_fewer_machines_trains_nothing_again(first):
+    project, _ = first
+    project.config["data"]["machines"] = ["fan"]
+    project.save()
+    planned = project.planned(*TARGETS)
+    project.config["data"]["machines"] = None
+    project.save()
+    assert planned == {("evaluate", f"system=system{i}") for i in (1, 2, 3, 4)}
+    assert project.planned(*TARGETS) == set()
+
+
 def test_features_of_one_machine_do_not_depend_on_the_others(first, tmp_path):
     project = few_components(Project(tmp_path, SMALL | {"factory": SMALL["factory"] | {"machines": ["slider"]}}))
     path = "results/features/frozen/near/slider.parquet"  # the adapted ones depend on all training machines

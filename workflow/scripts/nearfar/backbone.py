@@ -98,7 +98,10 @@ def _from_hub(name, revision, sha256, file):
     if not HUB_NAME.fullmatch(name):
         raise NearfarError(f"backbone {name!r}: no such folder, and not a hub name owner/name; give one of these")
     if not revision:
-        raise NearfarError(f"backbone {name!r}: no such folder, and a hub name needs a revision; pin the commit")
+        raise NearfarError(
+            f"backbone {name!r}: no such folder, and a hub name needs a revision; give a 40-digit commit of it "
+            f"as revision (in a configuration beside the name), or name a folder with its {' and '.join(wanted)}"
+        )
     if not COMMIT.fullmatch(revision) and not sha256:
         raise NearfarError(f"backbone {name!r}: revision {revision!r} can change; give a 40-digit commit, or a sha256")
     from huggingface_hub import snapshot_download

@@ -70,3 +70,17 @@ def expected(sets):
             mine["clips"] |= about["clips"]
             mine |= {key: facts[key] for key in ("seconds", "attributes") if key in facts}
     return found
+
+
+def read_sets(path):
+    """Return ``data.sets`` of a configuration file; raise NearfarError where it has none."""
+    import yaml
+
+    try:
+        sets = yaml.safe_load(Path(path).read_text(encoding="utf-8"))["data"]["sets"]
+        places(sets), expected(sets)
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, LookupError, TypeError, AttributeError) as error:
+        raise NearfarError(
+            f"{path}: no data.sets to be read there ({type(error).__name__}); give a file such as config/dcase2026.yaml"
+        ) from error
+    return sets

@@ -140,10 +140,34 @@ def table(arguments):
     print(readable(Path(arguments.file).read_text(encoding="utf-8"), arguments.file))
 
 
+def add_verify(commands):
+    """Declare ``nearfar verify``."""
+    parser = commands.add_parser("verify", help="print what a data set holds, and what of it is not as expected")
+    parser.add_argument("folder", metavar="DIR", help="data set in the challenge's layout")
+    parser.add_argument("--configfile", metavar="FILE", help="says under data.sets what to expect")
+    parser.set_defaults(run=verify)
+
+
+def verify(arguments):
+    """Print the summary of a data set. Raises NearfarError where something is not as expected."""
+    from nearfar import challenge, dataset
+    from nearfar.verify import said, summary
+
+    sets = challenge.read_sets(arguments.configfile) if arguments.configfile else {}
+    if sets:
+        challenge.refuse_absent(arguments.folder, sets)
+    folders = challenge.folders(arguments.folder, sets) if sets else dataset.folders(arguments.folder)
+    text, faults = summary(folders, challenge.expected(sets))
+    print(text, end="")
+    if faults:
+        raise NearfarError(f"{arguments.folder}: {said(faults)}; mend what the lines above name")
+
+
 COMMANDS = [
     add_embed,
     add_evaluate,
     add_compare,
+    add_verify,
     add_table,
 ]  # a subcommand is one function that declares it; heavy imports wait until it runs
 

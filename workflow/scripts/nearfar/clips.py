@@ -27,7 +27,7 @@ def clip_table(machine, folder):
         frames = probe(path)
         rows.append({"file": file, "path": str(path), "machine": machine} | name._asdict() | {"frames": frames})
     rows.sort(key=lambda row: row["file"])
-    _refuse_unusable(machine, folder, rows)
+    refuse_unusable(machine, folder, rows)
     columns = {key: [row[key] for row in rows] for key in rows[0]}
     columns["domain"] = pa.array(columns["domain"], pa.string())
     columns["label"] = pa.array(columns["label"], pa.string())
@@ -59,7 +59,8 @@ def _structs(attribute):
     return [{"key": key, "value": value} for key, value in attribute_pairs(attribute)]
 
 
-def _refuse_unusable(machine, folder, rows):
+def refuse_unusable(machine, folder, rows):
+    """Raise NearfarError where the clips (dicts with split and domain) do not suffice to train and judge."""
     for domain in ("source", "target"):
         count = sum(row["split"] == "train" and row["domain"] == domain for row in rows)
         if count < 2:  # one clip has no spread and no neighbour

@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 from pathlib import Path
 
 from nearfar.audio import RATE, header
+from nearfar.clips import refuse_unusable
 from nearfar.dataset import wav_files
 from nearfar.errors import NearfarError
 from nearfar.files import write_text
@@ -32,14 +33,13 @@ def summary(folders, expected):
     """Return the Markdown text on what is there, and the list of what is not as expected, a line each.
 
     folders: dict from machine to folder; expected: dict from machine to what nearfar.challenge.expected says of it,
-    and nothing for a machine whose clips only have to be usable.
+    and nothing of a machine whose clips only have to be usable.
     """
     rows, faults = [COLUMNS, ("---",) * len(COLUMNS)], []
     for machine, folder in bar(folders.items(), "verify", "machine"):
         clips, wrong = inspect(folder)
         wrong += attribute_faults(folder, clips)
-        if machine in expected:
-            wrong += unexpected(folder, clips, expected[machine])
+        wrong += unexpected(folder, clips, expected[machine]) if machine in expected else unusable(folder, clips)
         rows.append(_row(machine, clips))
         faults += _gathered(wrong)
     table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
@@ -84,6 +84,15 @@ def attribute_faults(folder, clips):
             faults.append((place, f"{' '.join(map('='.join, pairs)) or 'nothing'} is not what the clip's name says"))
     named = [clip for clip, (name, _) in clips.items() if name.domain]  # a table cannot tell on unlabelled clips
     return faults + [(Path(folder, *clip), f"has no line in {table.name}") for clip in named if clip not in listed]
+
+
+def unusable(folder, clips):
+    """Return a (place, fault) pair where the clips do not suffice for a clip table."""
+    try:
+        refuse_unusable(Path(folder).name, folder, [name._asdict() for name, _ in clips.values()])
+    except NearfarError as error:
+        return [tuple(str(error).split(": ", 1))]
+    return []
 
 
 def unexpected(folder, clips, expected):
