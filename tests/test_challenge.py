@@ -1,6 +1,7 @@
 """The challenge's data set as config/dcase2026.yaml describes it: its real names, and what is not as expected."""
 
 import gzip
+import re
 from collections import defaultdict
 
 import numpy as np
@@ -11,9 +12,10 @@ from challenge import CONFIG, make, snakemake
 from conftest import ROOT, noise, write_machine
 from test_bad_input import malformed, mono, other_rate
 
-from nearfar import challenge
+from nearfar import challenge, settings
 from nearfar.cli import main
 from nearfar.dataset import wav_files
+from nearfar.errors import NearfarError
 from nearfar.names import parse
 from nearfar.verify import summary, unexpected
 
@@ -41,6 +43,27 @@ def test_dry_run_over_real_names(tmp_path):
     counts = dict(line.split() for line in done.stdout.splitlines() if len(line.split()) == 2)
     assert [counts[rule] for rule in ("clips", "fit", "fuse", "adapter", "ranking")] == ["12", "96", "48", "1", "4"]
     assert not counts.keys() & {"record", "archive", "unpack", "verify"}
+
+
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        (lambda data: data.update(root=None), "data.root: null"),
+        (
+            lambda data: data["sets"].update(more=data["sets"]["development"]),
+            "sets.more.machines.ToyCar: another set has",
+        ),
+        (lambda data: data["sets"]["evaluation"].update(folder="elsewhere"), "has that machine in eval_data/raw"),
+    ],
+    ids=["no folder", "a machine twice", "a machine in two folders"],
+)
+def test_sets_with(change, fault):
+    config = yaml.safe_load((ROOT / "config/config.yaml").read_text())
+    config["data"] = yaml.safe_load(CONFIG.read_text())["data"] | {"zenodo": "http://127.0.0.1"}
+    change(config["data"])
+    with pytest.raises(NearfarError, match=re.escape(fault)):
+        settings.check(config, yaml.safe_load((ROOT / "config/schema.yaml").read_text()))
+        challenge.places(config["data"]["sets"])
 
 
 FILE = "section_00_source_train_normal_0000_spd_1.wav"

@@ -10,6 +10,8 @@ LEARNED = {"autoencoder", "beats", "eat", "lccr"}  # features with rules of thei
 def check(config, schema):
     """Raise NearfarError, one line that names the key, where the configuration breaks the schema or itself."""
     _check_schema(config, schema)
+    if config["data"]["sets"] and config["data"]["root"] is None:
+        raise NearfarError("data.root: null, the simulated factory, with data.sets; name the folder they go into")
     views = {f"{feature}/{channel}" for feature, about in config["features"].items() for channel in about["channels"]}
     _check_features(config["features"])
     for name, about in config["detectors"].items():
