@@ -66,10 +66,12 @@ def measure(root):
         "dry run with the clip tables there": [*systems, "--dry-run", "--quiet", "all"],
         "data.md": ["download", "--quiet", "all"],
     }.items():
-        started, done = time.monotonic(), snakemake(root, out, arguments)
+        before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
+        done = snakemake(root, out, arguments)
+        wall, after = time.monotonic() - started, resource.getrusage(resource.RUSAGE_CHILDREN)
+        cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
         print(*re.findall(r"Job stats:(.*?total +\d+)", done.stdout, re.DOTALL)[:1])
-        print(f"{what}: {time.monotonic() - started:.1f} s", end=", ")
-        print(f"at most {resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20:.2f} GiB", flush=True)
+        print(f"{what}: {wall:.1f} s ({cpu:.1f} s of CPU), at most {after.ru_maxrss / 2**20:.2f} GiB", flush=True)
     print(Path(out, "data.md").read_text())
 
 
