@@ -28,6 +28,7 @@ if "beats" in config["features"]:
 include: "rules/detectors.smk"
 include: "rules/systems.smk"
 include: "rules/comparison.smk"
+include: "rules/submission.smk"
 include: "rules/pretraining.smk"
 
 

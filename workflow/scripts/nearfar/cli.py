@@ -161,6 +161,24 @@ def verify(arguments):
     print(text, end="")
     if faults:
         raise NearfarError(f"{arguments.folder}: {said(faults)}; mend what the lines above name")
+def add_validate(commands):
+    """Declare ``nearfar validate``."""
+    parser = commands.add_parser("validate", help="check a submission against every rule of the challenge's format")
+    parser.add_argument("package", metavar="ZIP_OR_DIR", help="the zip, or the folder that holds the systems' folders")
+    parser.add_argument("--clips", metavar="DIR", help="data set whose test clips must all be scored")
+    parser.add_argument("--count", type=int, metavar="N", help="test clips of each machine; 200 in the challenge")
+    parser.set_defaults(run=validate)
+
+
+def validate(arguments):
+    """Print every breach of the format, or the counts of a submission without one. Raises NearfarError for breaches."""
+    from nearfar.submission_check import check
+
+    breaches, counts = check(arguments.package, arguments.clips, arguments.count)
+    if breaches:
+        print("\n".join(breaches))
+        raise NearfarError(f"{arguments.package}: breaches of the format: {len(breaches)}; mend them")
+    print(counts)
 
 
 COMMANDS = [
@@ -169,6 +187,7 @@ COMMANDS = [
     add_compare,
     add_verify,
     add_table,
+    add_validate,
 ]  # a subcommand is one function that declares it; heavy imports wait until it runs
 
 

@@ -6,6 +6,7 @@ from functools import cache
 from pathlib import Path
 
 from nearfar.errors import NearfarError
+from nearfar.names import LABELLED
 
 SETS = ("", "raw", "dev_data/raw", "eval_data/raw")
 SPLITS = ("train", "test")
@@ -41,6 +42,12 @@ def wav_files(folder):
         for entry in os.scandir(Path(folder) / split)
         if not entry.name.startswith(".")
     )
+
+
+@cache
+def labelled(folder):
+    """Return whether a test clip of the folder tells its label by its name."""
+    return any(split == "test" and LABELLED.fullmatch(name) for split, name in wav_files(folder))
 
 
 @cache

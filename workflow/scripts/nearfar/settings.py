@@ -27,6 +27,8 @@ def check(config, schema):
         _check_weights(f"systems.{name}.weights", about["weights"], config["core"])
     for name in [config["statistics"]["taken_apart"], *(config["statistics"]["systems"] or [])]:
         _refuse_unknown("statistics", name, config["systems"], "system")
+    for name in config["submission"]["systems"]:
+        _refuse_unknown("submission.systems", name, config["systems"], "system")
 
 
 def check_machines(key, wanted, known):

@@ -1,0 +1,44 @@
+# From the fused scores of up to four systems to one zip for the challenge.
+
+
+rule submission:
+    input:
+        scores=submitted("{system}/scores/{machine}.parquet"),
+        models=used_models,
+        table=development_table,
+        sources=sources("submission.py"),
+    output:
+        directory(results("{system}/submission")),
+    log:
+        results("logs/submission/{system}.log"),
+    wildcard_constraints:
+        system=names(config["submission"]["systems"]),
+    conda:
+        "../envs/nearfar.yaml"
+    params:
+        machines=submitted_machines,
+        system=lambda w: w.system,
+        about=config["submission"],
+        description=description,
+    script:
+        "../workflow/scripts/submission.py"
+
+
+rule submission_zip:
+    input:
+        systems=[
+            results(f"{system}/submission")
+            for system in config["submission"]["systems"]
+        ],
+        report=lambda w: report(),
+        sources=sources("submission_zip.py"),
+    output:
+        results("submission.zip"),
+    log:
+        results("logs/submission_zip.log"),
+    conda:
+        "../envs/nearfar.yaml"
+    params:
+        label=config["submission"]["label"],
+    script:
+        "../workflow/scripts/submission_zip.py"

@@ -1,0 +1,183 @@
+"""The metadata of a submitted system, <label>.meta.yaml: how it is made, and what it must hold.
+
+The shape is that of the challenge's files of earlier years. Used while the workflow is parsed: no heavy import.
+"""
+
+import json
+from pathlib import Path
+
+import yaml
+
+TEXT = {"type": "string", "minLength": 1}
+AFFILIATION = {"type": "object", "required": ["institution", "location"], "description": "institution and location"}
+AUTHOR = {
+    "type": "object",
+    "description": "lastname, firstname, email and affiliation",
+    "required": ["lastname", "firstname", "email", "affiliation"],
+    "properties": {
+        "lastname": TEXT | {"description": "a name"},
+        "firstname": TEXT | {"description": "a name"},
+        "email": {"type": "string", "pattern": r"^[^@\s]+@[^@\s]+$", "description": "an address for letters"},
+        "affiliation": AFFILIATION,
+    },
+}
+CORRESPONDING = {"type": "object", "required": ["corresponding"], "properties": {"corresponding": {"const": True}}}
+SUBMISSION = {
+    "type": "object",
+    "description": "label, name, abbreviation and authors",
+    "required": ["label", "name", "abbreviation", "authors"],
+    "properties": {
+        "label": TEXT | {"description": "the folder's name"},
+        "name": TEXT | {"description": "a name"},
+        "abbreviation": TEXT | {"maxLength": 10, "description": "at most 10 characters"},
+        "authors": {
+            "type": "array",
+            "description": "a list of authors, one of them with corresponding: true",
+            "minItems": 1,
+            "items": AUTHOR,
+            "contains": CORRESPONDING,
+            "maxContains": 1,
+        },
+    },
+}
+PARAMETERS = {"type": "integer", "minimum": 0, "description": "the number of parameters"}
+COMPLEXITY = {
+    "type": "object",
+    "description": "total_parameters",
+    "required": ["total_parameters"],
+    "properties": {"total_parameters": PARAMETERS},
+}
+PERCENT = {"type": ["number", "null"], "minimum": 0, "maximum": 100, "description": "a percentage"}
+DEVELOPMENT = {
+    "type": "object",
+    "description": "a mapping from machine to its percentages",
+    "additionalProperties": {
+        "type": "object",
+        "description": "percentages of a machine, such as auc_source",
+        "additionalProperties": PERCENT,
+    },
+}
+SCHEMA = {
+    "type": "object",
+    "description": "submission, system and, where there are any, results",
+    "required": ["submission", "system"],
+    "properties": {
+        "submission": SUBMISSION,
+        "system": {
+            "type": "object",
+            "description": "description and complexity",
+            "required": ["description", "complexity"],
+            "properties": {
+                "description": {"type": "object", "description": "what the system is made of"},
+                "complexity": COMPLEXITY,
+            },
+        },
+        "results": {
+            "type": "object",
+            "description": "development_dataset",
+            "required": ["development_dataset"],
+            "properties": {"development_dataset": DEVELOPMENT},
+        },
+    },
+}
+
+
+def describe(detectors, features):
+    """Return what the configuration tells of a system, a dict in the challenge's words.
+
+    detectors: dict from name to settings of those that have a weight; features: the configuration's ``features``.
+    """
+    views = sorted({view for about in detectors.values() for view in about["views"]})
+    used = {view.split("/")[0] for view in views}
+    several = len(detectors) > 1
+    return {
+        "input_sampling_rate": "16kHz",
+        "data_augmentation": _listed(_augmentations(used, features)),
+        "acoustic_features": _listed(views),
+        "embeddings": _listed(_embeddings(used, features)),
+        "machine_learning_method": _listed(sorted({about["method"] for about in detectors.values()})),
+        "ensemble_method_subsystem_count": len(detectors) if several else None,
+        "decision_making": "weighted mean of ranks" if several else None,
+    }
+
+
+def metadata(label, number, system, about, description, parameters, results):
+    """Return the metadata of a system as a dict; without ``results`` where these are None."""
+    named = {
+        "label": label,
+        "name": f"{about['title']}, {system}",
+        "abbreviation": f"{about['abbreviation']}{number}",
+        "authors": [{**author, "corresponding": i == 0} for i, author in enumerate(about["authors"])],
+    }
+    made = {
+        "description": {**description, **about["description"]},
+        "complexity": {"total_parameters": parameters},
+        "external_resources": about["external_resources"],
+        "source_code": about["source_code"],
+    }
+    measured = {} if results is None else {"results": {"development_dataset": results}}
+    return {"submission": named, "system": made} | measured
+
+
+def as_yaml(meta):
+    """Return the YAML text of metadata, keys in their order."""
+    unshared = json.loads(json.dumps(meta))  # what is shared would be written as an anchor and its alias
+    return yaml.safe_dump(unshared, sort_keys=False, allow_unicode=True, width=110)
+
+
+def breaches(text, label):
+    """Yield (line, what) for each breach of the metadata's form in a YAML text; its label must be ``label``."""
+    from jsonschema import Draft202012Validator
+
+    try:
+        node, meta = yaml.compose(text, Loader=yaml.SafeLoader), yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        mark = getattr(error, "problem_mark", None)
+        reason = getattr(error, "problem", None) or str(error).splitlines()[0]
+        yield (mark.line + 1 if mark else 1), f"not YAML ({reason}); mend it"
+        return
+    for error in Draft202012Validator(SCHEMA).iter_errors(meta):
+        path = list(error.absolute_path)
+        what = error.message if len(error.message) < 200 else error.message[:200] + "…"
+        yield _line(node, path), f"{'.'.join(map(str, path)) or 'the file'}: {what}; give {error.schema['description']}"
+    named = meta.get("submission") if isinstance(meta, dict) else None
+    if isinstance(named, dict) and isinstance(named.get("label"), str) and named["label"] != label:
+        line = _line(node, ["submission", "label"])
+        yield line, f"submission.label is {named['label']}, the folder is {label}; make them equal"
+
+
+def _line(node, path):
+    """Return the line of the key at a path, or of the last part of it that is there."""
+    line = 1
+    for step in path:
+        if isinstance(node, yaml.SequenceNode):
+            node = node.value[step]
+            line = node.start_mark.line + 1
+        else:
+            key, node = next(pair for pair in node.value if str(yaml.safe_load(pair[0].value)) == str(step))
+            line = key.start_mark.line + 1
+    return line
+
+
+def _augmentations(used, features):
+    adapter = features["eat"]["adapter"] or {} if "eat" in used else {}
+    if adapter.get("mixup"):
+        yield "mixup"
+    if adapter.get("time_mask") or adapter.get("mel_mask"):
+        yield "SpecAugment"
+    if "lccr" in used:
+        yield "random crops"
+
+
+def _embeddings(used, features):
+    for name in sorted(used & {"eat", "beats"}):
+        source = features[name]["backbone"]["name"]
+        source = Path(source).name if Path(source).exists() else source
+        adapted = " with LoRA" if features[name].get("adapter") else ""
+        yield f"{name.upper().replace('BEATS', 'BEATs')} {source}{adapted}"
+    if "lccr" in used:
+        yield "LCCR"
+
+
+def _listed(words):
+    return ", ".join(words) or None
