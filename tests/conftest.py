@@ -75,6 +75,7 @@ class Project:
         learned = {name: self.config["features"][name] for name in ("autoencoder", "eat", "lccr")}
         settings = copy.deepcopy(settings)
         self.config |= settings | {"features": learned | settings["features"]}
+        self.config["submission"]["systems"] = list(self.config["systems"])[-4:]
         self.config["data"] = yaml.safe_load((ROOT / "config/config.yaml").read_text())["data"] | settings["data"]
         self.save()
 

@@ -1,5 +1,6 @@
 """Every rule of the challenge's submission format: ``nearfar validate``, and our own zip before it is put in place."""
 
+import lzma
 import math
 import re
 import stat
@@ -16,10 +17,11 @@ FILES = ("anomaly_score", "decision_result")
 SECTION = "00"
 LABEL = re.compile(r"([A-Za-z][A-Za-z-]*_[A-Za-z0-9-]+_task2)_([1-4])")
 LABEL_LIKE = "<Surname>_<Affiliation>_task2_<1 to 4>"
-TABLE = re.compile(rf"({'|'.join(FILES)})_(.+)_section_{SECTION}_test\.csv")
+TABLE = re.compile(rf"({'|'.join(FILES)})_([^/]+)_section_{SECTION}_test\.csv")
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 LARGEST = 64 * 2**20  # bytes of an entry; the scores of a machine take some kilobytes
 SYSTEMS = 4
+UNREADABLE = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, ValueError, NotImplementedError)
 
 
 def check(path, clips=None, count=None):
@@ -46,7 +48,8 @@ def check(path, clips=None, count=None):
     breaches += _clips(tables, _expected(clips, tables, breaches), count)
     machines = sorted({machine for machine, *_ in tables})
     rows = sum(len(rows) for (_, _, kind), (_, rows) in tables.items() if kind == FILES[0])
-    return breaches, f"{path}: {len(labels)} systems, {len(machines)} machines, {rows} scores, no breach"
+    counts = f"{path}: {len(labels)} systems, {len(machines)} machines, {rows} scores, no breach"
+    return ["".join(c if c.isprintable() else ascii(c)[1:-1] for c in breach) for breach in breaches], counts
 
 
 def _zip_files(path):
@@ -62,11 +65,13 @@ def _zip_files(path):
                 elif not entry.is_dir():
                     try:
                         files[name] = archive.read(entry)
-                    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
+                    except UNREADABLE as error:
                         breaches.append(f"{name}: cannot be unpacked ({error}); make the zip again")
             return files, breaches
-    except zipfile.BadZipFile:
-        raise NearfarError(f"{path}: not a zip file; give a zip or the folder with the systems' folders") from None
+    except UNREADABLE as error:
+        raise NearfarError(
+            f"{path}: no readable zip ({error}); give a zip or the folder with the systems' folders"
+        ) from None
 
 
 def _unsafe(entry):
@@ -112,7 +117,7 @@ def _layout(files, labels):
         label, _, file = name.partition("/")
         if not file and not (name.endswith(".pdf") and data.startswith(b"%PDF")):
             yield f"{name}: neither in a system's folder nor a report in pdf; take it out"
-        elif file and file != f"{label}.meta.yaml" and ("/" in file or not TABLE.fullmatch(file)):
+        elif file and file != f"{label}.meta.yaml" and not TABLE.fullmatch(file):
             yield (
                 f"{name}: not a file of the format; name it {'|'.join(FILES)}_<machine>_section_{SECTION}_test.csv, "
                 f"or take it out"
@@ -141,15 +146,15 @@ def _meta(name, data, label):
 
 def _table(name, data, kind, breaches):
     """Return a dict from clip to line of a csv file; append its breaches to the list."""
-    lines = (_text(name, data, breaches) or "").split("\n")
-    rows = {}
+    text, rows = _text(name, data, breaches), {}
+    lines = (text or "").split("\n")
     for number, line in enumerate(lines[:-1] if lines[-1] == "" else lines, 1):
         file, *values = line.removesuffix("\r").split(",")
         if fault := _row_fault(number, file, values, kind, rows):
             breaches.append(f"{name}, line {number}: {fault}")
         if _is_clip(file):
             rows.setdefault(file, number)
-    if data and not rows or not data:
+    if text is not None and not rows:
         breaches.append(f"{name}: no clip in it; write one row a test clip")
     return rows
 
@@ -215,13 +220,14 @@ def _expected(root, tables, breaches):
 def _clips(tables, expected, count):
     """Yield where the clips of a file differ from those expected, or from what most files of the machine have."""
     for machine in sorted({machine for machine, *_ in tables}):
-        parts = {key: part for key, part in sorted(tables.items()) if key[0] == machine}
-        sets = Counter(frozenset(rows) for _, rows in parts.values())
-        wanted = expected.get(machine, sets.most_common(1)[0][0])
-        for name, rows in parts.values():
+        parts = [part for key, part in sorted(tables.items()) if key[0] == machine and part[1]]
+        usual = Counter(frozenset(rows) for _, rows in parts).most_common(1)
+        wanted = expected[machine] if machine in expected else usual[0][0] if usual else set()
+        place = "the data" if machine in expected else f"most files of {machine}"
+        for name, rows in parts:
             for file in sorted(rows.keys() - wanted):
-                yield f"{name}, line {rows[file]}: {file} is no clip of the other files or the data; delete it"
+                yield f"{name}, line {rows[file]}: {file} is not among the clips of {place}; delete it"
             for file in sorted(wanted - rows.keys()):
-                yield f"{name}: lacks {file}; add its row"
+                yield f"{name}: lacks {file} of {place}; add its row"
             if count is not None and len(rows) != count:
                 yield f"{name}: {len(rows)} clips, {count} are expected; score each test clip once"

@@ -147,15 +147,16 @@ def breaches(text, label):
 
 
 def _line(node, path):
-    """Return the line of the key at a path, or of the last part of it that is there."""
+    """Return the line of the key at a path, or of the last part of it that is found."""
     line = 1
     for step in path:
         if isinstance(node, yaml.SequenceNode):
-            node = node.value[step]
-            line = node.start_mark.line + 1
+            mark = node = node.value[step]
         else:
-            key, node = next(pair for pair in node.value if str(yaml.safe_load(pair[0].value)) == str(step))
-            line = key.start_mark.line + 1
+            mark, node = next((pair for pair in node.value if pair[0].value == str(step)), (None, None))
+        if node is None:
+            break
+        line = mark.start_mark.line + 1
     return line
 
 
