@@ -1,5 +1,10 @@
 # From the fused scores of up to four systems to one zip for the challenge.
 
+# Told here in one line: to what an input function raises Snakemake adds a traceback.
+if any("submission" in word for word in sys.argv[1:]):
+    submitted_machines()
+    report()
+
 
 rule submission:
     input:
