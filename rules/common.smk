@@ -184,7 +184,7 @@ def description(wildcards):
     return describe(used_detectors(wildcards), config["features"])
 
 
-def report():
+def technical_report():
     """Return the technical report, where there is one."""
     path = config["submission"]["report"]
     if path and not Path(path).is_file():

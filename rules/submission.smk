@@ -3,7 +3,7 @@
 # Told here in one line: to what an input function raises Snakemake adds a traceback.
 if any("submission" in word for word in sys.argv[1:]):
     submitted_machines()
-    report()
+    technical_report()
 
 
 rule submission:
@@ -35,7 +35,7 @@ rule submission_zip:
             results(f"{system}/submission")
             for system in config["submission"]["systems"]
         ],
-        report=lambda w: report(),
+        report=lambda w: technical_report(),
         sources=sources("submission_zip.py"),
     output:
         results("submission.zip"),

@@ -146,7 +146,7 @@ MUTATIONS = {
     ),
     "five systems": (five_systems, ["task2_5/: not a system's folder", "task2_5/: 5 systems, 4 are allowed"]),
     "no metadata": (lambda root: (root / META).unlink(), [f"{META}: missing; add it"]),
-    "metadata not YAML": (line(3, "  name: [\n", META), [f"{META}, line 4: not YAML"]),
+    "metadata not YAML": (line(3, "\tname: x\n", META), [f"{META}, line 3: not YAML"]),
     "metadata of another label": (
         line(2, f"  label: {TWO}\n", META),
         [f"{META}, line 2: submission.label is {TWO}, the folder is {ONE}; make them equal"],
