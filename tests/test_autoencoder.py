@@ -6,13 +6,15 @@ import soundfile
 import torch
 from conftest import noise, write_machine
 
-from nearfar import autoencoder, reconstruction
+from nearfar import autoencoder, crossfit, reconstruction
 from nearfar.autoencoder_inputs import Frames, frame_count, log_mel, read_frames, window_starts, windows
 from nearfar.clips import read_clips, write_clips
+from nearfar.detection import fit_machine, score_machine
 from nearfar.detectors.reconstruction import Detector
 from nearfar.errors import NearfarError
-from nearfar.files import read_table, read_vectors
+from nearfar.files import VectorWriter, read_table, read_vectors
 from nearfar.normalization import normalize
+from nearfar.seeds import seed_for
 
 SMALL = {"epochs": 4, "batch": 64, "lr": 1e-3, "held_out": 0.1}
 
@@ -167,6 +169,31 @@ def test_bad_inputs_are_named(tmp_path):
     with pytest.raises(NearfarError, match=f"{short.name}: clip of 2047 samples has no 5 frames"):
         train_machine(tmp_path)
     assert not (tmp_path / "model.safetensors").exists()
+
+
+@pytest.mark.parametrize(("method", "params"), [("reconstruction", {"distance": "mahalanobis"}), ("mahalanobis", {})])
+@pytest.mark.parametrize("folds", [1, 2])
+def test_fits_with_and_without_a_learned_state_survive_the_file(tmp_path, method, params, folds):
+    write_machine(tmp_path, "m")
+    write_clips("m", tmp_path / "m", tmp_path / "clips.parquet")
+    table = read_clips(tmp_path / "clips.parquet")
+    vectors = np.random.default_rng(0).chisquare(4, (20, 3)).astype(np.float32)
+    with VectorWriter(tmp_path / "view.parquet") as writer:
+        for file, vector in zip(table["file"], vectors, strict=True):
+            writer.add(file, vector)
+    given = tmp_path / "clips.parquet", [tmp_path / "view.parquet"]
+    made = [tmp_path / name for name in ("fits", "scores", "normalized")]
+    about = {"machine": "m", "detector": "d", "folds": folds, "seed": 0}
+    fit_machine(*given, made[0], **about, method=method, params=params)
+    score_machine(*given, *made, **about, normalization={"reference": "nearest"})
+    train = table["split"] == "train"
+    own = crossfit.fit(
+        (method, params), table["file"][train], table["domain"][train], [vectors[train]],
+        folds=folds, seed=seed_for(0, "m"),
+    )  # fmt: skip
+    scores = read_table(made[1])
+    unseen = np.stack([scores["source"], scores["target"]], axis=1)[~train]
+    np.testing.assert_allclose(unseen, crossfit.test_scores(own, [vectors[~train]]), rtol=1e-6)
 
 
 def test_files_that_are_not_an_autoencoder_are_refused(tmp_path, trained):
