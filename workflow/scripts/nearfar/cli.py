@@ -161,6 +161,8 @@ def verify(arguments):
     print(text, end="")
     if faults:
         raise NearfarError(f"{arguments.folder}: {said(faults)}; mend what the lines above name")
+
+
 def add_validate(commands):
     """Declare ``nearfar validate``."""
     parser = commands.add_parser("validate", help="check a submission against every rule of the challenge's format")
