@@ -1,4 +1,4 @@
-"""The whole workflow on a small simulated factory: all eight detectors, all four systems, the same bytes every time."""
+"""The whole workflow on a small simulated factory: all detectors, systems 1 to 4, the same bytes every time."""
 
 import csv
 import shutil
