@@ -1,6 +1,7 @@
 """What the differences between systems are worth: intervals, paired differences and correlations, as tables."""
 
 from itertools import combinations
+from math import erfc
 
 import numpy as np
 
@@ -61,7 +62,8 @@ def compare(sections, *, seed, resamples):
     sections: dict from system to its sections as evaluation.evaluate takes them, the same clips in each.
     A row without ``against`` is a figure of a system, on one machine or on "all"; one with it is the paired difference
     of Ω, system less ``against``, with Holm's p over all pairs and the smallest difference that such a test would
-    detect four times in five.
+    detect four times in five. p is that of a normal difference with the bootstrap's standard deviation: the share of
+    draws beyond zero could not be small enough for many pairs.
     """
     values = {system: resample(parts, seed=seed, resamples=resamples) for system, parts in sections.items()}
     rows = [row for system, parts in sections.items() for row in _figures(system, parts, values[system], seed)]
@@ -89,12 +91,10 @@ def _figures(system, parts, values, seed):
 
 def _difference(a, b, values, kind, seed):
     row = _with_intervals(lambda va, vb: omegas(va, kind) - omegas(vb, kind), [values[a], values[b]], seed)
-    drawn = (omegas(values[a], kind) - omegas(values[b], kind))[1:]
-    tail = min((drawn <= 0).sum(), (drawn >= 0).sum())
-    probability = min(1.0, 2 * (tail + 1) / (len(drawn) + 1))
-    return (
-        {"system": a, "against": b, "metric": kind} | row | {"p": probability, "detectable": DETECTABLE * drawn.std()}
-    )
+    spread = float((omegas(values[a], kind) - omegas(values[b], kind))[1:].std())
+    probability = erfc(abs(row["value"]) / spread / 2**0.5) if spread else float(row["value"] == 0)
+    about = {"system": a, "against": b, "metric": kind, "p": probability, "detectable": DETECTABLE * spread}
+    return about | row
 
 
 def _with_intervals(figure, values, seed):
