@@ -143,6 +143,7 @@ def failing(project, *targets):
 
 CONFIGURATIONS = {
     "unknown detector": (("systems", "one", "weights", "rwa"), 0.1, "systems.one.weights: unknown detector 'rwa'"),
+    "unknown system": (("submission", "systems"), ["three"], "submission.systems: unknown system 'three'"),
     "unknown view": (("detectors", "raw", "views"), ["logmel/top"], "detectors.raw.views: unknown view 'logmel/top'"),
     "unknown method": (("detectors", "raw", "method"), "svm", "detectors.raw.method: unknown method 'svm'"),
     "unknown parameter": (("detectors", "raw", "params"), {"k": 1}, "detectors.raw.params: unknown parameter 'k'"),
