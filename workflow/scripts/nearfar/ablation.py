@@ -1,12 +1,10 @@
 """What each detector is worth: alone, beside the density core, taken out of a system; and each literal form."""
 
-import numpy as np
-
 from nearfar.bootstrap import OMEGA, interval, omegas, resample
 from nearfar.errors import NearfarError
 from nearfar.evaluation import labelled_sections
 from nearfar.files import write_text
-from nearfar.fusion import test_ranks
+from nearfar.fusion import test_ranks, weighted
 from nearfar.tables import csv_text
 from nearfar.weights import weights_of
 
@@ -65,10 +63,12 @@ def ranked_sections(detectors, machines, clips, normalized):
 
 def fused(ranked, weights):
     """Return the sections with the weighted sum of the detectors' ranks as scores (Eq. 1)."""
-    chosen = [ranked[name] for name in sorted(weights)]
-    by_name = np.array([weights[name] for name in sorted(weights)])
-    scores = (by_name @ np.stack([part["scores"] for part in parts]) for parts in zip(*chosen, strict=True))
-    return [part | {"scores": score} for part, score in zip(chosen[0], scores, strict=True)]
+    by_section = zip(*(ranked[name] for name in weights), strict=True)
+    return [
+        parts[0]
+        | {"scores": weighted({name: part["scores"] for name, part in zip(weights, parts, strict=True)}, weights)}
+        for parts in by_section
+    ]
 
 
 def write_ablation(found, machines, clips, detectors, normalized, path, *, seed, resamples):

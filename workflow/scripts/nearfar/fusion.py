@@ -33,13 +33,14 @@ def fuse(train, test, weights, *, ranks="test", percentile=90.0):
     ``train`` ranks: a clip is anomalous above the ``percentile`` of the training clips' own fused score.
     """
     by_train = {name: train_ranks(test[name], train[name]) for name in weights}
-    training = _weighted({name: train_ranks(train[name], train[name]) for name in weights}, weights)
-    against_training = _weighted(by_train, weights)
+    training = weighted({name: train_ranks(train[name], train[name]) for name in weights}, weights)
+    against_training = weighted(by_train, weights)
     decision = (against_training > np.percentile(training, percentile)).astype(np.int8)
     if ranks == "train":
         return against_training, decision, training
-    return _weighted({name: test_ranks(test[name]) for name in weights}, weights), decision, training
+    return weighted({name: test_ranks(test[name]) for name in weights}, weights), decision, training
 
 
-def _weighted(ranks, weights):
+def weighted(ranks, weights):
+    """Return the weighted sum of ``ranks``, a dict from detector to (clips,), always in the same order (Eq. 1)."""
     return sum(weight * ranks[name] for name, weight in sorted(weights.items()))
