@@ -1,10 +1,11 @@
 from pathlib import Path
 
 from nearfar.adapter_training import train_adapter
+from nearfar.devices import leased
 from nearfar.job import job
 
 if __name__ == "__main__":
-    with job(snakemake):
+    with job(snakemake), leased(snakemake.params.device):
         given, made = snakemake.input, snakemake.output
         train_adapter(
             Path(given.backbone[0]).parent,

@@ -1,11 +1,12 @@
 from pathlib import Path
 
 from nearfar.clips import read_clips
+from nearfar.devices import leased
 from nearfar.embed import embed_machine
 from nearfar.job import job
 
 if __name__ == "__main__":
-    with job(snakemake):
+    with job(snakemake), leased(snakemake.params.device):
         embed_machine(
             read_clips(snakemake.input.clips)["path"],
             Path(snakemake.input.model[0]).parent,

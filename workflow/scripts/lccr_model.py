@@ -1,8 +1,9 @@
+from nearfar.devices import leased
 from nearfar.job import job
 from nearfar.universal import train_lccr
 
 if __name__ == "__main__":
-    with job(snakemake):
+    with job(snakemake), leased(snakemake.params.device):
         train_lccr(
             snakemake.input.clips,
             snakemake.input.classes,

@@ -1,8 +1,9 @@
+from nearfar.devices import leased
 from nearfar.job import job
 from nearfar.pretraining import pretrain
 
 if __name__ == "__main__":
-    with job(snakemake):
+    with job(snakemake), leased(snakemake.params.device):
         pretrain(
             snakemake.input.inputs,
             dict(snakemake.output.items()),

@@ -19,6 +19,7 @@ from torch import nn
 
 from nearfar import adapter_state, eat
 from nearfar.adapter_inputs import load, mix, parts, spec_augment
+from nearfar.devices import refuse_absent
 from nearfar.embed import POOLINGS, pool
 from nearfar.errors import NearfarError
 from nearfar.files import replacing
@@ -107,8 +108,7 @@ def train(backbone, inputs, settings, *, seed=0, device="cpu", state=None, files
 
     Raises NearfarError for a loss that is not finite, and for a choice by a probe that there is not.
     """
-    if device.startswith("cuda") and not torch.cuda.is_available():
-        raise NearfarError(f"device: {device!r} is not to be had here; set it to 'cpu' or run on a machine with a GPU")
+    refuse_absent(device)
     with torch_threads(settings.threads):
         network = trainee(backbone, settings, seed).to(device).train()
         learned = [parameter for _, parameter in adapter_state.trainable(network)]

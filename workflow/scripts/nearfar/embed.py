@@ -9,6 +9,7 @@ import torch
 from nearfar import eat
 from nearfar.audio import CHANNELS, read_clip
 from nearfar.checkpoints import read_config
+from nearfar.devices import refuse_absent
 from nearfar.errors import NearfarError
 from nearfar.fbank import PATCH, columns, eat_inputs, frame_count, input_length
 from nearfar.files import VectorWriter
@@ -111,8 +112,7 @@ def embed_machine(paths, backbone_folder, outputs, pooling="columns", layers=Non
     """
     paths = [Path(path) for path in paths]
     _refuse_repeated([path.name for path in paths])
-    if device.startswith("cuda") and not torch.cuda.is_available():
-        raise NearfarError(f"device: {device!r} is not to be had here; set it to 'cpu' or run on a machine with a GPU")
+    refuse_absent(device)
     torch.set_num_threads(threads)
     model = load_model(backbone_folder)
     with ExitStack() as stack:

@@ -9,6 +9,7 @@ import torch
 from safetensors import SafetensorError
 from torch import nn
 
+from nearfar.devices import refuse_absent
 from nearfar.errors import NearfarError
 from nearfar.files import read_arrays, write_arrays
 from nearfar.lccr_maps import MAPS, maps, wrapped
@@ -52,8 +53,9 @@ def train(
     maps_by_clip: sequence of (5, mels, windows) of any lengths; classes, domains, machines: (clips,) words.
     Each clip gives ``crop`` windows from a random start. AdamW; the rate rises over the first tenth of
     the steps and falls as a cosine. The seed alone decides the result (to the byte with one thread), and
-    torch's global generator is left as it was. Raises NearfarError for a loss that is not finite.
+    torch's global generator is left as it was. Raises NearfarError for a loss that is not finite and an absent device.
     """
+    refuse_absent(device)
     log = []
     with torch_threads(threads):
         network = _initial(maps_by_clip[0].shape[1], seed).to(device).train()

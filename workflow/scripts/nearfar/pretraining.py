@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from nearfar import eat, ufo
+from nearfar.devices import refuse_absent
 from nearfar.errors import NearfarError
 from nearfar.fbank import PATCH
 from nearfar.files import read_arrays, replacing, write_arrays, write_table
@@ -32,6 +33,7 @@ def pretrain(inputs, outputs, *, config, seed, device="cpu", threads=1, **settin
     same inputs, config, seed and settings, to the same bytes (on one thread).
     Raises NearfarError for a loss that is not finite and for collapsed targets.
     """
+    refuse_absent(device)
     folder, mels = Path(outputs["weights"]).parent, np.load(inputs, mmap_mode="r")
     checkpoint = folder / "checkpoint.safetensors"
     with torch_threads(threads):
