@@ -1,9 +1,9 @@
-# make setup | run | test: each does what is missing before it, and nothing twice.
+# make setup | run | test | test-slurm: each does what is missing before it, and nothing twice.
 CORES ?= $(shell nproc)
 BIN := .venv/bin
 TARGET ?= results/system1/eval.csv
 
-.PHONY: setup run test lint
+.PHONY: setup run test test-slurm lint
 setup: .venv/.ready
 
 .venv/.ready: envs/setup.sh envs/requirements.txt pyproject.toml
@@ -22,3 +22,6 @@ lint: setup
 
 test: lint
 	$(BIN)/pytest
+
+test-slurm: setup
+	tests/slurm/cluster.sh $(BIN)/pytest tests/slurm
