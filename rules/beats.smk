@@ -11,6 +11,7 @@ rule beats_backbone:
         results("models/beats/model.safetensors"),
     log:
         results("logs/beats_backbone.log"),
+    localrule: True
     conda:
         "../envs/nearfar.yaml"
     params:

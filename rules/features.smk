@@ -28,6 +28,7 @@ rule backbone:
         results("models/backbone/model.safetensors"),
     log:
         results("logs/backbone.log"),
+    localrule: True
     conda:
         "../envs/nearfar.yaml"
     params:

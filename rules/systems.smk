@@ -12,6 +12,7 @@ rule fuse:
         results("{system}/scores/{machine}.parquet"),
     log:
         results("logs/fuse/{system}_{machine}.log"),
+    localrule: True
     conda:
         "../envs/nearfar.yaml"
     params:
@@ -31,6 +32,7 @@ rule evaluate:
         results("{system}/eval.csv"),
     log:
         results("logs/evaluate/{system}.log"),
+    localrule: True
     conda:
         "../envs/nearfar.yaml"
     params:
@@ -48,6 +50,7 @@ rule ranking:
         results("{system}/ranking.csv"),
     log:
         results("logs/ranking/{system}.log"),
+    localrule: True
     conda:
         "../envs/nearfar.yaml"
     params:
@@ -65,6 +68,7 @@ rule detectors:
         results("detectors.csv"),
     log:
         results("logs/detectors.log"),
+    localrule: True
     conda:
         "../envs/nearfar.yaml"
     params:
