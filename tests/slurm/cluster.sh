@@ -11,7 +11,7 @@ without() {
     exec "${@:2}"
 }
 
-isolated() { unshare --mount --pid --fork --kill-child --mount-proc "$@"; }
+isolated=(unshare --mount --pid --fork --kill-child --mount-proc) # killed, it takes all below it along
 
 configure() {
     mkdir "$SLURM_TEST"/{etc,run,log,state}
@@ -64,7 +64,7 @@ start() {
     slurmctld
     local node
     for node in n1 n2; do
-        isolated slurmd -D -N $node &> /dev/null &
+        "${isolated[@]}" slurmd -D -N $node &> /dev/null &
         echo $! > "$SLURM_TEST/$node.pid"
     done
     for _ in $(seq 300); do
@@ -82,7 +82,7 @@ if [ "${1:-}" = --inside ]; then
     exit
 fi
 [ "$(id -u)" = 0 ] || without "a SLURM of our own takes root" "$@"
-isolated true 2> /dev/null || without "namespaces cannot be made here" "$@"
+"${isolated[@]}" true 2> /dev/null || without "namespaces cannot be made here" "$@"
 if ! type slurmctld slurmd sbatch munged &> /dev/null; then
     type apt-get &> /dev/null || without "slurm-wlm and munge are not installed, and there is no apt-get" "$@"
     { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends slurm-wlm munge
@@ -90,7 +90,9 @@ if ! type slurmctld slurmd sbatch munged &> /dev/null; then
 fi
 SLURM_TEST=$(mktemp -d)
 export SLURM_TEST NO_SLURM=
-trap 'rm -rf "$SLURM_TEST"' EXIT
 mkdir -p /etc/slurm
 configure
-isolated "$0" --inside "$@"
+"${isolated[@]}" "$0" --inside "$@" & # in the background, so that a signal ends it at once
+inside=$!
+trap 'kill -9 $inside 2> /dev/null || true; wait; rm -rf "$SLURM_TEST"' EXIT
+wait $inside
