@@ -18,8 +18,15 @@ TARGET = "results/one/eval.csv"
 QUICKER = TOY | {"core": ["raw"], "systems": {"one": {"weights": {"knn": 0.5}}}}  # without torch
 QUICKER["statistics"] = TOY["statistics"] | {"taken_apart": "one"}
 REMOTE = Counter(clips=2, feature=2, fit=4, score=4)
-FIELDS = ("JobArrayID", "State", "NodeList", "RestartCnt", "Comment", "Name")
-OFTEN = ("--slurm-init-seconds-before-status-checks", "3", "--latency-wait", "20")
+FIELDS = ("JobArrayID", "State", "NodeList", "RestartCnt", "MinMemory", "TimeLimit", "Comment", "Name")
+OFTEN = (
+    "--slurm-init-seconds-before-status-checks",
+    "5",
+    "--seconds-between-status-checks",
+    "5",
+    "--latency-wait",
+    "20",
+)
 
 
 class Submission:
@@ -103,7 +110,7 @@ def test_the_same_bytes_as_a_local_run(local, submitted):
 
 
 def test_a_job_and_a_node_die(local, submitted):
-    """One job more than there are is run, the cancelled one; one is run again, that of the node; no other is."""
+    """The cancelled job is submitted again, the dead node's is started again elsewhere; no other runs twice."""
     doomed = submitted.running("fit")
     before = times(submitted.project.folder)
     subprocess.run(["scancel", doomed["n1"]["JobArrayID"]], check=True)
@@ -116,7 +123,8 @@ def test_a_job_and_a_node_die(local, submitted):
     again = {job["JobArrayID"] for job in jobs if job["RestartCnt"] != "0"}
     assert again == {doomed["n2"]["JobArrayID"]}
     assert [job["JobArrayID"] for job in jobs if job["State"] == "CANCELLED"] == [doomed["n1"]["JobArrayID"]]
-    assert "Trying to restart job" in submitted.log.read_text()
+    (second,) = [job for job in jobs if job_rule(job) == "fit" and "_" not in job["JobArrayID"]]
+    assert (second["MinMemory"], second["TimeLimit"]) == ("8000M", "2:00:00")  # twice what the first attempt asked for
 
 
 def times(folder):
