@@ -157,17 +157,21 @@ def used_detectors(wildcards):
 
 def used_models(wildcards):
     """Return the weights of the networks that embed for a system, and its fits on the submitted machines."""
-    known = {"eat": eat_model()[1]} | {
-        name: results(f"models/{name}/model.safetensors") for name in ("beats", "lccr")
+    machines, used = submitted_machines(), used_detectors(wildcards)
+    known = {"eat": [eat_model()[1]]} | {
+        name: [results(f"models/{name}/model.safetensors")]
+        for name in ("beats", "lccr")
     }
-    used = used_detectors(wildcards)
+    known["autoencoder"] = [
+        results(f"models/autoencoder/{machine}.safetensors") for machine in machines
+    ]
     seen = {Path(view).parent.name for one in used.values() for view in one["views"]}
     fits = [
         results(f"fits/{name}/{machine}.safetensors")
         for name in used
-        for machine in submitted_machines()
+        for machine in machines
     ]
-    return [known[name] for name in sorted(seen & known.keys())] + fits
+    return [path for name in sorted(seen & known.keys()) for path in known[name]] + fits
 
 
 def development_table(wildcards):

@@ -1,8 +1,9 @@
+from nearfar.devices import leased
 from nearfar.job import job
 from nearfar.reconstruction import train_autoencoder
 
 if __name__ == "__main__":
-    with job(snakemake):
+    with job(snakemake), leased(snakemake.params.device):
         train_autoencoder(
             snakemake.input.clips,
             snakemake.output.model,
