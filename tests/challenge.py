@@ -58,6 +58,7 @@ def measure(root):
     """Print time, memory and job counts of the dry run of all systems, and the time of the clip tables."""
     config, out = yaml.safe_load(CONFIG.read_text()), f"{root}/results"
     systems = [f"{out}/system{i}/{table}.csv" for i in (1, 2, 3, 4) for table in ("eval", "ranking")]
+    systems += [f"{out}/submission.zip", f"{out}/compare.md"]
     machines = [machine for about in config["data"]["sets"].values() for machine in about["machines"]]
     tables = [f"{out}/clips/{machine}.parquet" for machine in sorted(set(machines))]
     for what, arguments in {
