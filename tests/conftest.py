@@ -58,7 +58,6 @@ TOY = {
         "flow": {"method": "flow", "views": ["logmel/near"], "params": {"components": 2, "epochs": 2, "layers": 2}},
     },
     "core": ["flow"],
-    "statistics": {"systems": None, "resamples": 100, "taken_apart": "two", "weight_steps": 4},
     "systems": {"one": {"weights": {"raw": 0.5}}, "two": {"weights": {"knn": 0.5, "raw": 0.2}}},
 }
 
@@ -75,6 +74,8 @@ class Project:
         learned = {name: self.config["features"][name] for name in ("autoencoder", "eat", "lccr")}
         settings = copy.deepcopy(settings)
         self.config |= settings | {"features": learned | settings["features"]}
+        statistics = {"resamples": 100, "taken_apart": list(self.config["systems"])[-1], "weight_steps": 4}
+        self.config["statistics"] |= statistics
         self.config["submission"]["systems"] = list(self.config["systems"])[-4:]
         self.config["data"] = yaml.safe_load((ROOT / "config/config.yaml").read_text())["data"] | settings["data"]
         self.save()
