@@ -52,7 +52,7 @@ class Submission:
             row for row in (dict(zip(FIELDS, row, strict=True)) for row in rows) if row["Name"].startswith(self.name)
         ]
 
-    def running(self, rule, seconds=600):
+    def running(self, rule, seconds=1200):
         """Wait until a job of the rule runs on each node; return the jobs by node."""
         until = time.monotonic() + seconds
         while time.monotonic() < until and self.process.poll() is None:
@@ -62,7 +62,7 @@ class Submission:
             time.sleep(0.2)
         raise AssertionError(f"no {rule} on both nodes:\n{self.jobs()}\n{self.log.read_text()}")
 
-    def finish(self, seconds=900):
+    def finish(self, seconds=1800):
         assert self.process.wait(seconds) == 0, f"{self.jobs()}\n{self.log.read_text()}"
         return self.jobs()
 
