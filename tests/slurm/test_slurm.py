@@ -16,7 +16,6 @@ pytestmark = pytest.mark.skipif(REASON != "", reason=f"no SLURM: {REASON}")
 
 TARGET = "results/one/eval.csv"
 QUICKER = TOY | {"core": ["raw"], "systems": {"one": {"weights": {"knn": 0.5}}}}  # without torch
-QUICKER["statistics"] = TOY["statistics"] | {"taken_apart": "one"}
 REMOTE = Counter(clips=2, feature=2, fit=4, score=4)
 FIELDS = ("JobArrayID", "State", "NodeList", "RestartCnt", "MinMemory", "TimeLimit", "Comment", "Name")
 OFTEN = (
