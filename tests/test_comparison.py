@@ -1,6 +1,7 @@
 """Intervals, paired differences, parts taken out, weights chosen on labels."""
 
 import csv
+import shutil
 from math import erf
 
 import numpy as np
@@ -132,15 +133,17 @@ def test_weights_are_chosen_without_the_machine_left_out():
 
 
 def test_compare_command(tmp_path, capsys):
-    assert main(["compare", str(SCORES), str(SCORES), "--out", str(tmp_path / "page.md")]) == 0
+    same, shorter = tmp_path / "same", tmp_path / "shorter"
+    shutil.copytree(SCORES, same)
+    shutil.copytree(SCORES, shorter)
+    next(shorter.glob("anomaly_score_*.csv")).unlink()
+    assert main(["compare", str(SCORES), str(same), "--out", str(tmp_path / "page.md")]) == 0
     page = capsys.readouterr().out
-    assert "57.19 [" in page and page == (tmp_path / "page.md").read_text()
-    shorter = tmp_path / "shorter"
-    shorter.mkdir()
-    for path in list(SCORES.glob("anomaly_score_*.csv"))[1:]:
-        (shorter / path.name).write_text(path.read_text())
+    assert page.count("57.19 [") == 2 and "+0.00 [+0.0, +0.0]" in page and page == (tmp_path / "page.md").read_text()
     assert main(["compare", str(SCORES), str(shorter)]) == 2
     assert "shorter: no score of" in capsys.readouterr().err
+    assert main(["compare", str(SCORES), str(SCORES)]) == 2
+    assert "given twice" in capsys.readouterr().err
 
 
 def test_tables_of_the_workflow(project):

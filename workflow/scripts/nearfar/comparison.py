@@ -39,8 +39,11 @@ def compare_systems(systems, machines, clips, scores, table, page, *, seed, resa
 def compare_folders(folders, truth=None, *, seed=0, resamples=2000):
     """Return the page that compares folders of score files (evaluation.folder_sections), each named as it is.
 
-    Raises NearfarError where they do not score the same clips.
+    Raises NearfarError where one is given twice, and where they do not score the same clips.
     """
+    for i, folder in enumerate(folders):
+        if folder in folders[:i]:
+            raise NearfarError(f"{folder}: given twice; name each folder once")
     sections = {str(folder): folder_sections(folder, truth) for folder in folders}
     first, *others = sections
     for other in others:
