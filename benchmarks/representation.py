@@ -28,17 +28,13 @@ UNTRAINED = {
     "name": "untrained",
     "config": {"embed_dim": 128, "depth": 4, "num_heads": 2, "max_length": 128},
 }
-FAST = {"lr": 1e-3}
 VARIANTS = {  # name: settings, and the variant it is compared with
     "untrained": ({"features": {"eat": {"backbone": UNTRAINED, "adapter": None}}}, None),
     "pre-trained": ({"features": {"eat": {"adapter": None}}}, "untrained"),
     "adapted": ({}, "pre-trained"),
-    "adapted at 1e-3": ({"features": {"eat": {"adapter": FAST}}}, "pre-trained"),
-    "at 1e-3, no alignment": ({"features": {"eat": {"adapter": FAST | {"alignment": 0.0}}}}, "adapted at 1e-3"),
-    "at 1e-3, no pseudo-attributes": (
-        {"features": {"eat": {"adapter": FAST}}, "training": {"pseudo_attributes": False}},
-        "adapted at 1e-3",
-    ),
+    "adapted, no alignment": ({"features": {"eat": {"adapter": {"alignment": 0.0}}}}, "adapted"),
+    "adapted, no pseudo-attributes": ({"training": {"pseudo_attributes": False}}, "adapted"),
+    "adapted at lr 1e-3": ({"features": {"eat": {"adapter": {"lr": 1e-3}}}}, "pre-trained"),
 }
 SYSTEMS = ("knn", "core", "system1")
 SMALL_MACHINES = {name: {"params": {"components": 32}} for name in ("flow", "lccr_flow", "c1")}
