@@ -9,7 +9,7 @@ from conftest import noise, write_machine
 from nearfar import autoencoder, crossfit, reconstruction
 from nearfar.autoencoder_inputs import Frames, frame_count, log_mel, read_frames, window_starts, windows
 from nearfar.clips import read_clips, write_clips
-from nearfar.detection import fit_machine, score_machine
+from nearfar.detection import detect_machine
 from nearfar.detectors.reconstruction import Detector
 from nearfar.errors import NearfarError
 from nearfar.files import VectorWriter, read_table, read_vectors
@@ -182,18 +182,18 @@ def test_fits_with_and_without_a_learned_state_survive_the_file(tmp_path, method
         for file, vector in zip(table["file"], vectors, strict=True):
             writer.add(file, vector)
     given = tmp_path / "clips.parquet", [tmp_path / "view.parquet"]
-    made = [tmp_path / name for name in ("fits", "scores", "normalized")]
-    about = {"machine": "m", "detector": "d", "folds": folds, "seed": 0}
-    fit_machine(*given, made[0], **about, method=method, params=params)
-    score_machine(*given, *made, **about, normalization={"reference": "nearest"})
+    made = {name: tmp_path / name for name in ("fits", "scores", "normalized")}
+    about = {"machine": "m", "detector": "d", "method": method, "params": params, "folds": folds, "seed": 0}
+    detect_machine(*given, made, **about, normalization={"reference": "nearest"})
     train = table["split"] == "train"
     own = crossfit.fit(
         (method, params), table["file"][train], table["domain"][train], [vectors[train]],
         folds=folds, seed=seed_for(0, "m"),
     )  # fmt: skip
-    scores = read_table(made[1])
+    scores = read_table(made["scores"])
     unseen = np.stack([scores["source"], scores["target"]], axis=1)[~train]
-    np.testing.assert_allclose(unseen, crossfit.test_scores(own, [vectors[~train]]), rtol=1e-6)
+    np.testing.assert_array_equal(unseen, crossfit.test_scores(own, [vectors[~train]]))
+    np.testing.assert_allclose(unseen, crossfit.test_scores(crossfit.read(made["fits"]), [vectors[~train]]), rtol=1e-6)
 
 
 def test_files_that_are_not_an_autoencoder_are_refused(tmp_path, trained):

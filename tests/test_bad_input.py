@@ -213,5 +213,5 @@ def test_unexpected_error_names_the_log(project):
     module = project.folder / "workflow/scripts/nearfar/detectors/knn.py"
     module.write_text(module.read_text().replace("self.bank_ = _unit(view)", "self.bank_ = 1 / 0"))
     line = failing(project, "results/scores/knn/alpha.parquet")
-    assert "ZeroDivisionError" in line and "results/logs/fit/knn_alpha.log" in line
-    assert "Traceback" in (project.folder / "results/logs/fit/knn_alpha.log").read_text()
+    assert "ZeroDivisionError" in line and "results/logs/detect/knn_alpha.log" in line
+    assert "Traceback" in (project.folder / "results/logs/detect/knn_alpha.log").read_text()

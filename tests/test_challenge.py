@@ -41,7 +41,7 @@ def test_dry_run_over_real_names(tmp_path):
     targets = [f"{out}/system{i}/{table}.csv" for i in (1, 2, 3, 4) for table in ("eval", "ranking")]
     done = snakemake(tmp_path, out, [*targets, "--dry-run", "--quiet", "rules"])
     counts = dict(line.split() for line in done.stdout.splitlines() if len(line.split()) == 2)
-    assert [counts[rule] for rule in ("clips", "fit", "fuse", "adapter", "ranking")] == ["12", "96", "48", "1", "4"]
+    assert [counts[rule] for rule in ("clips", "detect", "fuse", "adapter", "ranking")] == ["12", "96", "48", "1", "4"]
     assert not counts.keys() & {"record", "archive", "unpack", "verify"}
 
 

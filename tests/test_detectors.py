@@ -200,12 +200,13 @@ def test_order_of_clips_changes_no_score(method):
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_learned_state_is_all_there_is(method):
+def test_learned_state_is_all_there_is(method, tmp_path):
     files, domain, view = clips(n=60)
     views = [view, view] if method == "predictive" else [view]
-    detector = crossfit.fit((method, METHODS[method]), files, domain, views, folds=1, seed=0)[0]
-    again = crossfit.restore(method, METHODS[method], crossfit.state(detector))
-    np.testing.assert_array_equal(detector.score(*views), again.score(*views))
+    fitted = crossfit.fit((method, METHODS[method]), files, domain, views, folds=3, seed=0)
+    crossfit.write(fitted, tmp_path / "fits.safetensors", method=method, params=METHODS[method])
+    again = crossfit.read(tmp_path / "fits.safetensors")
+    np.testing.assert_array_equal(crossfit.test_scores(fitted, views), crossfit.test_scores(again, views))
 
 
 def test_folds_hold_both_domains_and_follow_the_names():

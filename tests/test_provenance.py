@@ -51,14 +51,19 @@ def test_parameters_are_read_without_an_import():
     assert "epochs" in parameters("nearfar/detectors/flow.py", "Detector", "__init__")
 
 
-def test_cheap_jobs_import_nothing_heavy():
-    """No torch, transformers, scikit-learn, pandas or scipy in fitting, scoring, fusing and evaluating."""
+def test_cheap_jobs_import_nothing_heavy(tmp_path):
+    """No torch, transformers, scikit-learn, pandas or scipy in detecting, fusing and evaluating, done for real."""
     import subprocess
     import sys
 
     code = (
-        "import sys; from nearfar import detection, system, evaluation, crossfit\n"
-        "[crossfit.load(m) for m in ('mahalanobis', 'knn', 'predictive', 'flow')]\n"
+        "import sys; from types import SimpleNamespace as Job\n"
+        "from nearfar import crossfit, detection, evaluation, job, system\n"
+        "from nearfar.files import read_table, write_table\n"
+        f"log, path = [r'{tmp_path}/log'], r'{tmp_path}/table.parquet'\n"
+        "with job.job(Job(log=log, rule='test')):\n"
+        "    [crossfit.load(m) for m in ('mahalanobis', 'knn', 'predictive', 'flow')]\n"
+        "    write_table(path, {'file': ['a'], 'score': [1.0]}); read_table(path)\n"
         "heavy = {'torch', 'transformers', 'sklearn', 'pandas', 'scipy', 'peft'} & set(sys.modules)\n"
         "sys.exit(', '.join(heavy) or None)"
     )

@@ -35,7 +35,7 @@ def after(ran, tmp_path):
 def flow_jobs():
     jobs = {("evaluate", f"system={system}") for system in ("one", "two")}
     for machine in ("alpha", "beta"):
-        jobs |= {(rule, f"detector=flow, machine={machine}") for rule in ("fit", "score")}
+        jobs.add(("detect", f"detector=flow, machine={machine}"))
         jobs |= {("fuse", f"system={system}, machine={machine}") for system in ("one", "two")}
     return jobs
 
@@ -72,7 +72,7 @@ def test_detector_added_to_one_system(after):
     after.save()
     expected = {("evaluate", "system=one")}
     for machine in ("alpha", "beta"):
-        expected |= {(rule, f"detector=raw2, machine={machine}") for rule in ("fit", "score")}
+        expected.add(("detect", f"detector=raw2, machine={machine}"))
         expected |= {("fuse", f"system=one, machine={machine}")}
     assert after.planned(*TARGETS) == expected
 
@@ -88,7 +88,7 @@ def test_machine_added(after):
     write_machine(after.folder / "data", "gamma")
     planned = after.planned(*TARGETS)
     assert {job for job in planned if "machine=" in job[1] and "gamma" not in job[1]} == set()
-    assert {rule for rule, _ in planned} == {"clips", "feature", "fit", "score", "fuse", "evaluate"}
+    assert {rule for rule, _ in planned} == {"clips", "feature", "detect", "fuse", "evaluate"}
 
 
 def test_clip_replaced_by_another_of_the_same_length(after):

@@ -15,8 +15,7 @@ REASON = os.environ.get("NO_SLURM", "run it by `make test-slurm`")
 pytestmark = pytest.mark.skipif(REASON != "", reason=f"no SLURM: {REASON}")
 
 TARGET = "results/one/eval.csv"
-QUICKER = TOY | {"core": ["raw"], "systems": {"one": {"weights": {"knn": 0.5}}}}  # without torch
-REMOTE = Counter(clips=2, feature=2, fit=4, score=4)
+REMOTE = Counter(clips=2, feature=2, detect=4)
 FIELDS = ("JobID", "State", "NodeList", "RestartCnt", "MinMemory", "TimeLimit", "Comment", "Name")
 OFTEN = ["--slurm-init-seconds-before-status-checks", "5", "--seconds-between-status-checks", "5"]
 OFTEN += ["--latency-wait", "20", "--slurm-status-command", "squeue"]  # there is no accounting
@@ -28,7 +27,7 @@ class Submission:
     def __init__(self, folder):
         for machine in ("alpha", "beta"):
             write_machine(folder / "data", machine)
-        self.project, self.name = Project(folder, QUICKER), folder.name
+        self.project, self.name = Project(folder, TOY), folder.name
         command = [sys.executable, "-m", "snakemake", "--workflow-profile", "profiles/slurm", TARGET, *OFTEN]
         command += ["--slurm-jobname-prefix", self.name]
         self.log = folder / "run.log"
@@ -74,7 +73,7 @@ def local(tmp_path_factory):
     folder = tmp_path_factory.mktemp("local")
     for machine in ("alpha", "beta"):
         write_machine(folder / "data", machine)
-    project = Project(folder, QUICKER)
+    project = Project(folder, TOY)
     done = project.run(TARGET)
     assert done.returncode == 0, done.stdout
     return outputs(folder)
@@ -103,15 +102,15 @@ def test_the_same_bytes_as_a_local_run(local, submitted):
 
 def test_a_job_and_a_node_die(local, submitted):
     """The cancelled job is submitted again, the dead node's is started again elsewhere; no other runs twice."""
-    doomed = submitted.running("fit")
+    doomed = submitted.running("detect")
     subprocess.run(["scancel", doomed["n1"]["JobID"]], check=True)
     os.kill(int(Path(os.environ["SLURM_TEST"], "n2.pid").read_text()), signal.SIGKILL)
     jobs = submitted.finish()
     assert outputs(submitted.project.folder) == local
-    assert Counter(job["State"] for job in jobs) == {"COMPLETED": 12, "CANCELLED": 1}
+    assert Counter(job["State"] for job in jobs) == {"COMPLETED": 8, "CANCELLED": 1}
     assert Counter(job_rule(job) for job in jobs if job["State"] == "COMPLETED") == REMOTE
     again = {job["JobID"] for job in jobs if job["RestartCnt"] != "0"}
     assert again == {doomed["n2"]["JobID"]}
     assert [job["JobID"] for job in jobs if job["State"] == "CANCELLED"] == [doomed["n1"]["JobID"]]
-    asked = Counter((job["MinMemory"], job["TimeLimit"]) for job in jobs if job_rule(job) == "fit")
+    asked = Counter((job["MinMemory"], job["TimeLimit"]) for job in jobs if job_rule(job) == "detect")
     assert asked == {("4000M", "1:00:00"): 4, ("8000M", "2:00:00"): 1}  # the second attempt asks for twice as much

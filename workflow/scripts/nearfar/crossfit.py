@@ -10,6 +10,7 @@ import numpy as np
 
 from nearfar.domains import DOMAINS
 from nearfar.errors import NearfarError
+from nearfar.files import read_arrays, write_arrays
 from nearfar.seeds import fraction, seed_for
 
 
@@ -48,11 +49,13 @@ def fit(detector, files, domain, views, *, folds, seed):
     if folds == 1 or hasattr(make, "leave_one_out"):
         return [make(**_seeded(make, params, seed, 0)).fit(*views, domain=domain)]
     fold = fold_of(files, domain, folds, seed)
-    fitted = []
-    for k in range(folds):
-        seen = fold != k
-        fitted.append(make(**_seeded(make, params, seed, k)).fit(*(v[seen] for v in views), domain=domain[seen]))
-    return fitted
+    detectors = [make(**_seeded(make, params, seed, k)) for k in range(folds)]
+    seen = [[view[fold != k] for view in views] for k in range(folds)]
+    domains = [domain[fold != k] for k in range(folds)]
+    if hasattr(make, "fit_together"):
+        make.fit_together(detectors, seen, domains)
+        return detectors
+    return [one.fit(*own, domain=d) for one, own, d in zip(detectors, seen, domains, strict=True)]
 
 
 def training_scores(fitted, files, domain, views, *, folds, seed):
@@ -80,13 +83,21 @@ def state(detector):
     return {name: np.asarray(value) for name, value in vars(detector).items() if name.endswith("_")}
 
 
-def restore(method, params, learned):
-    """Return a fitted detector from its parameters and its learned state."""
-    make = load(method)
-    detector = make(**_seeded(make, params, 0, 0))
-    for name, value in learned.items():
-        setattr(detector, name, value)
-    return detector
+def write(fitted, path, *, method, params):
+    """Write the learned states of fitted detectors of one method as safetensors."""
+    states = {f"{k}/{name}": value for k, one in enumerate(fitted) for name, value in state(one).items()}
+    write_arrays(path, states, method=method, params=params, fitted=len(fitted))
+
+
+def read(path):
+    """Return the fitted detectors that ``write`` wrote, ready to score clips."""
+    arrays, about = read_arrays(path)
+    make = load(about["method"])
+    fitted = [make(**_seeded(make, about["params"], 0, k)) for k in range(about["fitted"])]
+    for key, value in arrays.items():
+        fold, name = key.split("/")
+        setattr(fitted[int(fold)], name, value)
+    return fitted
 
 
 def _seeded(make, params, seed, fold):

@@ -4,57 +4,37 @@ import numpy as np
 
 from nearfar import crossfit
 from nearfar.errors import NearfarError, naming
-from nearfar.files import read_arrays, write_arrays, write_table
+from nearfar.files import write_table
 from nearfar.normalization import normalize
 from nearfar.seeds import seed_for
 from nearfar.views import read_views
 
 
-def fit_machine(clips, views, path, *, machine, detector, method, params, folds, seed):
-    """Fit all folds of a detector on the training clips of a machine and write their learned states.
+def detect_machine(clips, views, outputs, *, machine, detector, method, params, folds, seed, normalization):
+    """Fit a detector on the training clips of a machine, score all its clips and normalize the scores.
 
-    clips: path of the clip table; views: paths of the feature files.
-    """
-    table, arrays = read_views(clips, views, "train")
-    clips_of = table["file"], table["domain"], arrays
-    place = f"{machine}: detectors.{detector}"
-    fitted = naming(place, crossfit.fit, (method, params), *clips_of, folds=folds, seed=seed_for(seed, machine))
-    states = {f"{k}/{name}": value for k, one in enumerate(fitted) for name, value in crossfit.state(one).items()}
-    write_arrays(path, states, method=method, params=params, fitted=len(fitted))
-
-
-def score_machine(clips, views, fits, scores, normalized, *, machine, detector, folds, seed, normalization):
-    """Score all clips of a machine: cross-fitted the training clips, by the mean over the folds the test clips.
-
-    Writes ``scores`` (file, split, score or source and target) and ``normalized`` (file, split, score).
+    clips: path of the clip table; views: paths of the feature files; outputs: dict of three paths. ``fits`` gets the
+    learned states of all folds; ``scores`` the columns file, split and score, or source and target: cross-fitted scores
+    of the training clips, and of the test clips the mean over the folds; ``normalized`` file, split and score.
     Raises NearfarError for a score that is not finite.
     """
-    fitted = _restored(fits)
     table, arrays = read_views(clips, views)
     train, test = table["split"] == "train", table["split"] == "test"
-    files, domain = table["file"][train], table["domain"][train]
-    training = crossfit.training_scores(
-        fitted, files, domain, [v[train] for v in arrays], folds=folds, seed=seed_for(seed, machine)
-    )
-    unseen = crossfit.test_scores(fitted, [v[test] for v in arrays])
-    both = np.empty((len(table["file"]), *training.shape[1:]))
-    both[train], both[test] = training, unseen
-    _refuse_not_finite(both, table["file"], detector, machine)
-    names = ["score"] if both.ndim == 1 else ["source", "target"]
+    seen = table["file"][train], table["domain"][train], [view[train] for view in arrays]
+    place, how = f"{machine}: detectors.{detector}", {"folds": folds, "seed": seed_for(seed, machine)}
+    fitted = naming(place, crossfit.fit, (method, params), *seen, **how)
+    training = crossfit.training_scores(fitted, *seen, **how)
+    unseen = crossfit.test_scores(fitted, [view[test] for view in arrays])
+    scores = np.empty((len(table["file"]), *training.shape[1:]))
+    scores[train], scores[test] = training, unseen
+    _refuse_not_finite(scores, table["file"], detector, machine)
+    normalized = np.empty(len(scores))
+    normalized[train], normalized[test] = normalize(training, unseen, seen[1], **normalization)
+    crossfit.write(fitted, outputs["fits"], method=method, params=params)
+    names = ["score"] if scores.ndim == 1 else ["source", "target"]
     key = {"file": table["file"], "split": table["split"]}
-    write_table(scores, key | dict(zip(names, both.reshape(len(both), -1).T, strict=True)))
-    result = np.empty(len(both))
-    result[train], result[test] = normalize(training, unseen, domain, **normalization)
-    write_table(normalized, key | {"score": result})
-
-
-def _restored(fits):
-    arrays, about = read_arrays(fits)
-    states = [{} for _ in range(about["fitted"])]
-    for key, value in arrays.items():
-        fold, name = key.split("/")
-        states[int(fold)][name] = value
-    return [crossfit.restore(about["method"], about["params"], state) for state in states]
+    write_table(outputs["scores"], key | dict(zip(names, scores.reshape(len(scores), -1).T, strict=True)))
+    write_table(outputs["normalized"], key | {"score": normalized})
 
 
 def _refuse_not_finite(scores, files, detector, machine):
