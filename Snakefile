@@ -42,5 +42,9 @@ rule all:
         else [],
 
 
+onstart:
+    start_jobs_at_once()
+
+
 onsuccess:
     print_tables()

@@ -198,6 +198,16 @@ def technical_report():
     return path or []
 
 
+def start_jobs_at_once():
+    """Take the limit on the jobs started a second off a local run.
+
+    For its sake Snakemake (9.27) looks through all ready jobs again a second after each time that it did, so with every
+    job that ends once more a second, and waits for the last of these timers before it exits.
+    """
+    if workflow.local_exec:
+        workflow.scheduler.job_rate_limiter = None
+
+
 def print_tables():
     """Print the tables that this run was asked for, all systems' where it named none."""
     from nearfar.tables import readable
