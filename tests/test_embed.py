@@ -209,6 +209,15 @@ def test_one_pass_reads_each_clip_once_and_batches_its_channels_together(clips, 
     assert batches == [4, 2, 4]  # two clips of 0.5 s, one of 0.7 s, two of 0.5 s
 
 
+def test_half_precision_is_close_and_not_the_same(clips, tmp_path):
+    vectors = {}
+    for precision in ("float32", "bfloat16"):
+        embed.embed_machine(clips, TINY, {"near": tmp_path / precision}, precision=precision)
+        vectors[precision] = read_vectors(tmp_path / precision)[1]
+    one, other = vectors.values()
+    assert 1e-5 < np.abs(one - other).max() / np.abs(one).max() < 2e-2
+
+
 def test_embed_machine_refuses(clips, tmp_path):
     out = {"near": tmp_path / "near.parquet", "far": tmp_path / "far.parquet"}
     refused(lambda: embed.embed_machine([], TINY, out), "no clips")

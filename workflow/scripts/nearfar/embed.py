@@ -94,7 +94,7 @@ def _names(keys):
 
 def _tokens(model, names, inputs, layers):
     """Return the tokens (B, 1 + N, D) of one batch; errors name the clip."""
-    tokens = naming(names[0], model, inputs, layers=layers)  # too long: true of the first one too
+    tokens = naming(names[0], model, inputs, layers=layers).float()  # too long: true of the first one too
     finite = tokens.isfinite().flatten(1).all(1)
     if not finite.all():
         name = names[int(finite.int().argmin())]
@@ -114,22 +114,25 @@ def embeddings(model, clips, pooling="columns", layers=None, batch=8, device="cp
         yield from zip(keys, pool(tokens, frames, **POOLINGS[pooling]).cpu().numpy(), strict=True)
 
 
-def embed_machine(paths, backbone_folder, outputs, pooling="columns", layers=None, batch=8, threads=1, device="cpu"):
+def embed_machine(paths, backbone_folder, outputs, *, precision="float32", threads=1, device="cpu", **how):
     """Write the embeddings of the clips at ``paths``: one parquet file a channel, {channel: path} in ``outputs``.
 
     Rows are in the order of ``paths``, under the clips' file names. Each clip is read once, in one pass for all
-    channels, whose waves share batches. Raises NearfarError for clips that cannot be read and two of the same name.
+    channels, whose waves share batches. ``precision`` "bfloat16" is the model's alone (autocast): front end and pooling
+    stay in float32. ``how``: pooling, layers and batch, as ``embeddings`` takes them. Raises NearfarError for clips
+    that cannot be read, and for two of the same name.
     """
     paths = [Path(path) for path in paths]
     _refuse_repeated([path.name for path in paths])
     refuse_absent(device)
     torch.set_num_threads(threads)
     model = load_model(backbone_folder)
-    with ExitStack() as stack:
+    half = precision == "bfloat16"
+    with ExitStack() as stack, torch.autocast(torch.device(device).type, torch.bfloat16, enabled=half):
         writers = {c: stack.enter_context(VectorWriter(path)) for c, path in outputs.items()}
         done = stack.enter_context(bar(None, "embed", total=len(paths)))
         clips, last = channel_waves(paths, outputs), list(outputs)[-1]
-        for (name, channel), vector in embeddings(model, clips, pooling, layers, batch, device):
+        for (name, channel), vector in embeddings(model, clips, device=device, **how):
             writers[channel].add(name, vector)
             done.update(channel == last)  # a clip is done with its last channel
 
