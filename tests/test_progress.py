@@ -1,6 +1,7 @@
 import fcntl
 import os
 import re
+import select
 import struct
 import sys
 import termios
@@ -16,6 +17,14 @@ from nearfar.job import job
 from nearfar.progress import bar
 
 
+def everything(descriptor):
+    """What has been written to a terminal, which hands it on in pieces."""
+    text = b""
+    while select.select([descriptor], [], [], 0.3)[0]:
+        text += os.read(descriptor, 65536)
+    return text.decode()
+
+
 @pytest.fixture
 def terminal(monkeypatch):
     """A context in which stderr is a terminal; it yields a function that returns what was written there."""
@@ -26,7 +35,7 @@ def terminal(monkeypatch):
         fcntl.ioctl(inner, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 100, 0, 0))
         with open(outer, "rb"), open(inner, "w", encoding="utf-8") as stream, monkeypatch.context() as patch:
             patch.setattr(sys, "stderr", stream)
-            yield lambda: os.read(outer, 65536).decode()
+            yield lambda: everything(outer)
 
     return opened
 
