@@ -40,7 +40,7 @@ rule beats:
     resources:
         gpu=GPU,
     params:
-        **{key: BEATS[key] for key in ("pooling", "layers", "batch")},
+        **{key: BEATS[key] for key in ("pooling", "layers", "batch", "precision")},
         device=config["device"],
     script:
         "../workflow/scripts/embedding.py"

@@ -56,7 +56,7 @@ rule frozen:
     params:
         **{
             key: config["features"]["eat"][key]
-            for key in ("pooling", "layers", "batch")
+            for key in ("pooling", "layers", "batch", "precision")
         },
         device=config["device"],
     script:
@@ -84,7 +84,7 @@ rule eat:
     params:
         **{
             key: config["features"]["eat"][key]
-            for key in ("pooling", "layers", "batch")
+            for key in ("pooling", "layers", "batch", "precision")
         },
         device=config["device"],
     script:

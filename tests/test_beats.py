@@ -483,6 +483,7 @@ def test_the_workflow_runs_with_it(project, checkpoint):
         "pooling": "columns",
         "layers": [1, 2],
         "batch": 8,
+        "precision": "float32",
     }
     project.config["detectors"]["raw"] = {"method": "mahalanobis", "views": ["beats/near"]}
     project.config["detectors"]["knn"] = {"method": "knn", "views": ["beats/far"]}

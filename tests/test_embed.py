@@ -14,6 +14,7 @@ import soundfile
 import torch
 
 from nearfar import backbone, cli, eat, embed
+from nearfar.audio import read_clip
 from nearfar.errors import NearfarError
 from nearfar.files import read_vectors
 
@@ -135,7 +136,7 @@ def test_a_clip_does_not_depend_on_its_batch(model, clips):
             assert a.shape == (192,) and np.abs(a - b).max() <= 1e-5 * np.abs(a).max()
 
 
-def test_clips_are_read_a_batch_at_a_time(model, oracle):
+def test_clips_are_read_two_batches_ahead_and_no_further(model, oracle):
     read = []
 
     def stream():
@@ -144,7 +145,7 @@ def test_clips_are_read_a_batch_at_a_time(model, oracle):
             yield str(number), np.roll(oracle["wav_clip6p3"][:8000].astype(np.float32) / 32768, number)
 
     for done, _ in enumerate(embed.embeddings(model, stream(), batch=4)):
-        assert len(read) <= 4 * (done // 4 + 1)
+        assert len(read) <= 4 * (done // 4 + 1 + 2)
     assert read == list(range(20))
 
 
@@ -195,6 +196,26 @@ def test_embed_machine(model, clips, tmp_path, capfd):
             assert np.abs(vector - wanted).max() <= 1e-5 * np.abs(wanted).max()
     said = capfd.readouterr()
     assert not said.out and not said.err  # bars are for terminals
+
+
+def test_one_pass_reads_each_clip_once_and_batches_its_channels_together(clips, tmp_path, monkeypatch):
+    read, batches = [], []
+    monkeypatch.setattr(embed, "read_clip", lambda path, channels: read.append(path) or read_clip(path, channels))
+    monkeypatch.setattr(
+        eat.EAT, "patches", lambda self, mels, patches=eat.EAT.patches: batches.append(len(mels)) or patches(self, mels)
+    )
+    embed.embed_machine(clips, TINY, {"near": tmp_path / "near", "far": tmp_path / "far"}, batch=4)
+    assert read == clips
+    assert batches == [4, 2, 4]  # two clips of 0.5 s, one of 0.7 s, two of 0.5 s
+
+
+def test_half_precision_is_close_and_not_the_same(clips, tmp_path):
+    vectors = {}
+    for precision in ("float32", "bfloat16"):
+        embed.embed_machine(clips, TINY, {"near": tmp_path / precision}, precision=precision)
+        vectors[precision] = read_vectors(tmp_path / precision)[1]
+    one, other = vectors.values()
+    assert 1e-5 < np.abs(one - other).max() / np.abs(one).max() < 2e-2
 
 
 def test_embed_machine_refuses(clips, tmp_path):

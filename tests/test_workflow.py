@@ -28,6 +28,7 @@ SMALL = {
             "pooling": "columns",
             "layers": None,
             "batch": 8,
+            "precision": "float32",
         },
         "lccr": {"channels": ["pair"], "maps": {}, "train": {"epochs": 2, "batch": 16}},
         "autoencoder": FEATURES["autoencoder"] | {"epochs": 2, "singular": "pseudo_inverse"},

@@ -14,6 +14,7 @@ if __name__ == "__main__":
             pooling=snakemake.params.pooling,
             layers=snakemake.params.layers,
             batch=snakemake.params.batch,
+            precision=snakemake.params.precision,
             threads=snakemake.threads,
             device=snakemake.params.device,
         )

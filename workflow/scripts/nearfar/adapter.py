@@ -8,7 +8,6 @@ Every random choice comes from (seed, epoch, step), so a training that was kille
 to the same bytes, on a CPU with the number of threads of the settings.
 """
 
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -250,13 +249,7 @@ def save(network, folder):
     eat.save(merged, merged.config, folder)
 
 
-@contextmanager
 def _progress_bar(inputs, settings, done):
-    """Yield a bar of all clips of all epochs, ``done`` of which an earlier run has trained."""
+    """Return a bar of all clips of all epochs, ``done`` of which an earlier run has trained."""
     clips = sum(map(len, _plan(inputs, settings, 0, 1)))  # the same in every epoch but for a few
-    meter = bar(range(clips * settings.epochs), "adapter")
-    meter.initial = meter.n = clips * done
-    try:
-        yield meter
-    finally:
-        meter.close()
+    return bar(None, "adapter", total=clips * settings.epochs, initial=clips * done)

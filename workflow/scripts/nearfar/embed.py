@@ -1,6 +1,6 @@
 """Embeddings of clips by a frozen EAT or BEATs, in a stream: memory holds one batch, whatever the number of clips."""
 
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from itertools import groupby, islice
 from pathlib import Path
 
@@ -10,9 +10,10 @@ from nearfar import eat
 from nearfar.audio import CHANNELS, read_clip
 from nearfar.checkpoints import read_config
 from nearfar.devices import refuse_absent
-from nearfar.errors import NearfarError
+from nearfar.errors import NearfarError, naming
 from nearfar.fbank import PATCH, columns, eat_inputs, frame_count, input_length
 from nearfar.files import VectorWriter
+from nearfar.prefetch import ahead
 from nearfar.progress import bar
 
 POOLINGS = {  # name to the arguments of pool
@@ -63,28 +64,37 @@ def token_batches(model, clips, layers=None, batch=8, device="cpu"):
     ``model`` is an EAT or another module with ``check_layers``, ``forward(inputs, layers)`` and its own front end,
     ``input_length(frames)`` and ``inputs(waves, length)``; BEATs gives (B, N, D).
     A key is a file name or a tuple that begins with one. A batch holds at most ``batch`` consecutive clips, all
-    of one padded length, so that no clip's tokens depend on its companions; ``clips`` is not read further than
-    the batch at hand. Raises NearfarError for a layer that is not there, and, naming the clip, for one that is
-    too short or too long or whose tokens are not finite.
+    of one padded length, so that no clip's tokens depend on its companions. A thread reads ``clips`` and runs the
+    front end, on the CPU, two batches ahead of the model and no further. Raises NearfarError for a layer that is not
+    there, and, naming the clip, for one that is too short or too long or whose tokens are not finite.
     """
     if batch < 1:
         raise NearfarError(f"batch: {batch} is not a number of clips; give 1 or more")
     layers, model = model.check_layers(layers), model.eval().to(device)
-    length_of = getattr(model, "input_length", input_length)
+    with closing(ahead(_input_batches(model, clips, batch))) as batches:
+        for keys, frames, inputs in batches:
+            yield keys, frames, _tokens(model, _names(keys), inputs.to(device), layers)
+
+
+@torch.inference_mode()  # a mode of the thread that runs it, which is another one than the model's
+def _input_batches(model, clips, batch):
+    """Yield (keys, frames, inputs (B, 1, T, 128)) of each batch; errors name the clip."""
+    front_end, length_of = getattr(model, "inputs", eat_inputs), getattr(model, "input_length", input_length)
     for length, group in groupby(clips, key=lambda clip: length_of(frame_count(len(clip[1])))):
         while members := list(islice(group, batch)):
             keys, waves = zip(*members, strict=True)
-            yield keys, [frame_count(len(wave)) for wave in waves], _tokens(model, keys, waves, length, layers, device)
+            frames = [frame_count(len(wave)) for wave in waves]
+            # too short: as the padded lengths are equal, true of the first one
+            yield keys, frames, naming(_names(keys)[0], front_end, [torch.as_tensor(wave) for wave in waves], length)
 
 
-def _tokens(model, keys, waves, length, layers, device):
+def _names(keys):
+    return [key if isinstance(key, str) else key[0] for key in keys]
+
+
+def _tokens(model, names, inputs, layers):
     """Return the tokens (B, 1 + N, D) of one batch; errors name the clip."""
-    names = [key if isinstance(key, str) else key[0] for key in keys]
-    front_end = getattr(model, "inputs", eat_inputs)
-    try:
-        tokens = model(front_end([torch.as_tensor(wave) for wave in waves], length).to(device), layers=layers)
-    except NearfarError as error:  # too short or too long: as the lengths are equal, true of the first one
-        raise NearfarError(f"{names[0]}: {error}") from error
+    tokens = naming(names[0], model, inputs, layers=layers).float()  # too long: true of the first one too
     finite = tokens.isfinite().flatten(1).all(1)
     if not finite.all():
         name = names[int(finite.int().argmin())]
@@ -104,22 +114,25 @@ def embeddings(model, clips, pooling="columns", layers=None, batch=8, device="cp
         yield from zip(keys, pool(tokens, frames, **POOLINGS[pooling]).cpu().numpy(), strict=True)
 
 
-def embed_machine(paths, backbone_folder, outputs, pooling="columns", layers=None, batch=8, threads=1, device="cpu"):
+def embed_machine(paths, backbone_folder, outputs, *, precision="float32", threads=1, device="cpu", **how):
     """Write the embeddings of the clips at ``paths``: one parquet file a channel, {channel: path} in ``outputs``.
 
-    Rows are in the order of ``paths``, under the clips' file names. Each clip is read once and goes through the
-    model once a channel. Raises NearfarError for clips that cannot be read, and for two of the same name.
+    Rows are in the order of ``paths``, under the clips' file names. Each clip is read once, in one pass for all
+    channels, whose waves share batches. ``precision`` "bfloat16" is the model's alone (autocast): front end and pooling
+    stay in float32. ``how``: pooling, layers and batch, as ``embeddings`` takes them. Raises NearfarError for clips
+    that cannot be read, and for two of the same name.
     """
     paths = [Path(path) for path in paths]
     _refuse_repeated([path.name for path in paths])
     refuse_absent(device)
     torch.set_num_threads(threads)
     model = load_model(backbone_folder)
-    with ExitStack() as stack:
+    half = precision == "bfloat16"
+    with ExitStack() as stack, torch.autocast(torch.device(device).type, torch.bfloat16, enabled=half):
         writers = {c: stack.enter_context(VectorWriter(path)) for c, path in outputs.items()}
         done = stack.enter_context(bar(None, "embed", total=len(paths)))
         clips, last = channel_waves(paths, outputs), list(outputs)[-1]
-        for (name, channel), vector in embeddings(model, clips, pooling, layers, batch, device):
+        for (name, channel), vector in embeddings(model, clips, device=device, **how):
             writers[channel].add(name, vector)
             done.update(channel == last)  # a clip is done with its last channel
 

@@ -7,26 +7,33 @@ from pathlib import Path
 
 from nearfar.errors import NearfarError
 
+running = {}  # "name" and "log" of the job in this process, for nearfar.progress; empty where there is none
+
 
 @contextmanager
 def job(snakemake):
     """Run a script's body; end a failure in one line on the terminal and in the job's log.
 
-    What the user can mend is that line; anything else is a defect of ours, and its traceback is in the log.
+    What the user can mend is that line; anything else is a defect of ours, and its traceback is in the log. What stands
+    above that, or above "done", are lines of progress.
     """
     _without_pandas()
     log = Path(snakemake.log[0])
+    log.write_text("")  # of an earlier run
+    running.update(name=" ".join([snakemake.rule, *snakemake.wildcards]), log=log)
     try:
-        yield
-        log.write_text("done\n")
+        try:
+            yield
+        finally:
+            running.clear()  # a bar that is still open closes later, and must not have the last word
+        _append(log, "done\n")
     except NearfarError as error:
-        _stop(log, f"nearfar: {error}")
+        line = f"nearfar: {error}"
+        _append(log, line + "\n")
+        _stop(line)
     except Exception as error:
-        log.write_text(traceback.format_exc())
-        _stop(
-            None,
-            f"nearfar: rule {snakemake.rule}: {type(error).__name__}: {error}; the traceback is in {log}",
-        )
+        _append(log, traceback.format_exc())
+        _stop(f"nearfar: rule {snakemake.rule}: {type(error).__name__}: {error}; the traceback is in {log}")
 
 
 class _Absent:
@@ -50,8 +57,11 @@ def _without_pandas():
     sys.meta_path.remove(_Absent)
 
 
-def _stop(log, line):
-    if log:
-        log.write_text(line + "\n")
+def _append(log, text):
+    with open(log, "a", encoding="utf-8") as file:
+        file.write(text)
+
+
+def _stop(line):
     print(" ".join(line.split()), file=sys.stderr, flush=True)
     raise SystemExit(1)

@@ -9,6 +9,7 @@ import numpy as np
 
 from nearfar.errors import NearfarError
 from nearfar.factory import faults, mix, signals
+from nearfar.progress import bar
 
 MACHINES = tuple(mix.MODELS)
 TRUTH = "truth.csv"  # which fault each clip has: for the documentation, read by no detector
@@ -68,7 +69,7 @@ def _write(wanted, folder, seconds, seed, variant):
 
     for split in ("train", "test"):
         (folder / split).mkdir(parents=True)
-    for clip in wanted:
+    for clip in bar(wanted, "factory"):
         wave = np.clip(sum(mix.parts(clip, seconds, seed, variant)), -1, 1)
         soundfile.write(folder / clip.split / clip.name, wave.T, signals.RATE, subtype="PCM_16")
     _write_rows(folder / "attributes_00.csv", ["file_name", *_keys(wanted[0])], map(_attributes, wanted))
