@@ -1,4 +1,6 @@
-"""The flow's density and its written-out gradient against torch, and stacks against flows trained one by one."""
+"""The flow: its density, its written-out gradient and its optimiser against torch."""
+
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -6,15 +8,13 @@ import torch
 
 from nearfar import realnvp
 
-SETTINGS = {"hidden": 16, "layers": 4, "epochs": 30, "batch": 32, "lr": 3e-3, "weight_decay": 1e-2, "patience": 5}
 
-
-def stack(dims=7, layers=3, flows=2):
-    """A stack whose last maps are not zero, so that every weight has a slope."""
-    rng = np.random.default_rng(0)
-    made = realnvp.Stack(dims, 16, layers, [np.random.default_rng(k) for k in range(flows)])
-    made.values += 0.1 * rng.standard_normal(made.values.shape).astype(np.float32)
-    return made
+def flow(dims=7, layers=3):
+    """Packed values whose last maps are not zero, so that every weight has a slope, and views of them."""
+    wanted = realnvp.shapes(dims, 16, layers)
+    values = realnvp.begun(wanted, np.random.default_rng(0))
+    values += 0.1 * np.random.default_rng(1).standard_normal(values.shape).astype(np.float32)
+    return values, realnvp.unpacked(values, wanted)
 
 
 def surprise(x, weights):
@@ -34,64 +34,57 @@ def surprise(x, weights):
 
 
 def test_density_and_gradients_are_torchs():
-    made, rng = stack(), np.random.default_rng(1)
-    x = rng.standard_normal((2, 5, 7)).astype(np.float32)
-    share = np.array([[0.25] * 4 + [0.0], [0.2] * 5], np.float32)
-    loss, tape = realnvp.forward(x, made.weights)
-    realnvp.backward(tape, share, made.weights, made.gradients)
-    for flow in range(2):
-        weights = [torch.tensor(weight[flow], requires_grad=True) for weight in made.weights]
-        expected = surprise(torch.tensor(x[flow]), weights)
-        np.testing.assert_allclose(loss[flow], expected.detach(), rtol=1e-6)
-        (expected * torch.tensor(share[flow])).sum().backward()
-        for weight, ours in zip(weights, made.gradients, strict=True):
-            np.testing.assert_allclose(ours[flow], weight.grad, rtol=1e-5, atol=2e-6)
-            assert np.abs(ours[flow]).max() > 0
+    values, weights = flow()
+    x = np.random.default_rng(2).standard_normal((5, 7)).astype(np.float32)
+    gradients = realnvp.unpacked(np.empty_like(values), [weight.shape for weight in weights])
+    loss, tape = realnvp.forward(x, weights)
+    realnvp.backward(tape, weights, gradients)
+    torchs = [torch.tensor(weight, requires_grad=True) for weight in weights]
+    expected = surprise(torch.tensor(x), torchs)
+    np.testing.assert_allclose(loss, expected.detach(), rtol=1e-6)
+    expected.mean().backward()
+    for weight, ours in zip(torchs, gradients, strict=True):
+        np.testing.assert_allclose(ours, weight.grad, rtol=1e-5, atol=2e-6)
+        assert np.abs(ours).max() > 0
 
 
 def test_the_log_scale_is_the_jacobians_determinant():
-    made = stack(dims=4, flows=1)
-    weights = [torch.tensor(weight[0].astype(np.float64)) for weight in made.weights]
-    x = torch.tensor([[0.3, -1.0, 0.5, 2.0]], dtype=torch.float64)
+    weights = [weight.astype(np.float64) for weight in flow(dims=4)[1]]
+    x = torch.tensor([0.3, -1.0, 0.5, 2.0], dtype=torch.float64)
 
     def z(point):
-        """The flow's output: its surprise less the determinant's part is half its square."""
         first, second = point[:2], point[2:]
         for layer in range(3):
-            w1, b1, w2, b2, w3, b3 = weights[6 * layer : 6 * layer + 6]
+            w1, b1, w2, b2, w3, b3 = map(torch.tensor, weights[6 * layer : 6 * layer + 6])
             known, changed = (first, second) if layer % 2 == 0 else (second, first)
-            out = torch.relu(torch.relu(known @ w1 + b1[0]) @ w2 + b2[0]) @ w3 + b3[0]
+            out = torch.relu(torch.relu(known @ w1 + b1) @ w2 + b2) @ w3 + b3
             changed = changed * out[:2].tanh().exp() + out[2:]
             first, second = (known, changed) if layer % 2 == 0 else (changed, known)
         return torch.cat([first, second])
 
-    volume = torch.linalg.slogdet(torch.autograd.functional.jacobian(z, x[0]))[1]
-    expected = 0.5 * z(x[0]).square().sum() + 2 * np.log(2 * np.pi) - volume
-    ours = realnvp.forward(x.numpy()[None], [weight.astype(np.float64) for weight in made.weights])[0]
-    assert ours.item() == pytest.approx(expected.item(), rel=1e-9)
+    volume = torch.linalg.slogdet(torch.autograd.functional.jacobian(z, x))[1]
+    expected = 0.5 * z(x).square().sum() + 2 * np.log(2 * np.pi) - volume
+    assert realnvp.forward(x.numpy()[None], weights)[0].item() == pytest.approx(expected.item(), rel=1e-9)
 
 
 def test_adamw_is_torchs():
-    made, rng = stack(flows=1), np.random.default_rng(2)
-    values = torch.tensor(made.values[0], requires_grad=True)
-    optimizer = torch.optim.AdamW([values], lr=0.01, weight_decay=0.1)
+    values, rng = flow()[0], np.random.default_rng(2)
+    theirs = torch.tensor(values, requires_grad=True)
+    optimizer, ours = torch.optim.AdamW([theirs], lr=0.01, weight_decay=0.1), realnvp.AdamW(values, 0.01, 0.1)
     for size in (0.01, 100.0, 1.0):  # the second is cut
-        made.slopes[:] = size * rng.standard_normal(made.slopes.shape)
-        values.grad = torch.tensor(made.slopes[0])
-        torch.nn.utils.clip_grad_norm_([values], realnvp.CLIP_NORM)
+        gradient = (size * rng.standard_normal(values.shape)).astype(np.float32)
+        theirs.grad = torch.tensor(gradient)
+        torch.nn.utils.clip_grad_norm_([theirs], realnvp.CLIP_NORM)
         optimizer.step()
-        made.step(0.01, 0.1)
-    np.testing.assert_allclose(made.values[0], values.detach(), atol=1e-6)
+        ours.step(gradient)
+    np.testing.assert_allclose(values, theirs.detach(), atol=1e-6)
 
 
-@pytest.mark.parametrize("held_out", [0.15, 0])
-def test_a_stack_is_its_flows_one_by_one(held_out):
-    """Also where they have different numbers of clips and stop in different epochs."""
-    rng = np.random.default_rng(3)
-    inputs = [rng.standard_normal((n, 6)).astype(np.float32) ** power for n, power in ((100, 1), (101, 3), (98, 2))]
-    together = realnvp.train(inputs, [5, 6, 7], held_out=held_out, **SETTINGS)
-    for i, flow in enumerate(together):
-        (alone,) = realnvp.train([inputs[i]], [5 + i], held_out=held_out, **SETTINGS)
-        for ours, expected in zip(flow, alone, strict=True):
-            np.testing.assert_allclose(ours, expected, atol=1e-6)
-    assert not np.allclose(together[0][0], together[1][0])
+def test_batches_are_equal_and_none_is_left_out():
+    seen, rows = np.arange(20, dtype=np.float32)[:, None].repeat(4, 1), []
+    values, weights = flow(dims=4)
+    forward = realnvp.forward
+    with mock.patch.object(realnvp, "forward", side_effect=lambda x, w: rows.append(x[:, 0]) or forward(x, w)):
+        realnvp._epoch(seen, np.arange(20)[::-1], weights, realnvp.AdamW(values, 1e-3, 0), 8)
+    assert [len(part) for part in rows] == [7, 7, 6]
+    assert list(np.concatenate(rows)) == list(range(20))[::-1]

@@ -10,15 +10,16 @@ import numpy as np
 from nearfar.errors import NearfarError, one_of
 
 
-def shrinkage(centred):
+def shrinkage(centred, gram=None):
     """Return the Ledoit–Wolf shrinkage towards μI and μ itself, for centred clips (n, d).
 
+    gram: the smaller Gram matrix of the clips, where it is at hand.
     Ledoit and Wolf, "A well-conditioned estimator for large-dimensional covariance matrices", 2004.
     """
     n, d = centred.shape
     squares = np.einsum("ij,ij->i", centred, centred)
     mu = squares.sum() / (n * d)
-    frobenius = np.sum(_smaller_gram(centred) ** 2) / n**2
+    frobenius = np.sum((_smaller_gram(centred) if gram is None else gram) ** 2) / n**2
     spread = (frobenius - d * mu**2) / d
     error = (np.sum(squares**2) / n - frobenius) / (n * d)
     return (min(error, spread) / spread if spread > 0 and error > 0 else 0.0), mu
@@ -31,13 +32,14 @@ def precision(centred, covariance="ledoit_wolf"):
     other direction; it is infinite for "empirical", the pseudo-inverse, which ignores what lies outside the span.
     """
     n, d = centred.shape
-    values, vectors = np.linalg.eigh(_smaller_gram(centred))
+    gram = _smaller_gram(centred)
+    values, vectors = np.linalg.eigh(gram)
     keep = values > values[-1] * max(n, d) * np.finfo(np.float64).eps
     values, vectors = values[keep], vectors[:, keep]
     basis = vectors.T if d <= n else (vectors / np.sqrt(values)).T @ centred
     if one_of("params.covariance", covariance, ("ledoit_wolf", "empirical")) == "empirical":
         return basis.astype(np.float32), values / n, np.inf
-    rho, mu = shrinkage(centred)
+    rho, mu = shrinkage(centred, gram)
     rest = rho * mu if rho > 0 and len(values) < d else np.inf
     return basis.astype(np.float32), (1 - rho) * values / n + rho * mu, rest
 

@@ -49,13 +49,11 @@ def fit(detector, files, domain, views, *, folds, seed):
     if folds == 1 or hasattr(make, "leave_one_out"):
         return [make(**_seeded(make, params, seed, 0)).fit(*views, domain=domain)]
     fold = fold_of(files, domain, folds, seed)
-    detectors = [make(**_seeded(make, params, seed, k)) for k in range(folds)]
-    seen = [[view[fold != k] for view in views] for k in range(folds)]
-    domains = [domain[fold != k] for k in range(folds)]
-    if hasattr(make, "fit_together"):
-        make.fit_together(detectors, seen, domains)
-        return detectors
-    return [one.fit(*own, domain=d) for one, own, d in zip(detectors, seen, domains, strict=True)]
+    fitted = []
+    for k in range(folds):
+        seen = fold != k
+        fitted.append(make(**_seeded(make, params, seed, k)).fit(*(v[seen] for v in views), domain=domain[seen]))
+    return fitted
 
 
 def training_scores(fitted, files, domain, views, *, folds, seed):

@@ -25,37 +25,25 @@ class Detector:
 
     def fit(self, view, *, domain):
         """view: (clips, dims) of normal clips; domain: (clips,) of "source" | "target"."""
-        self.fit_together([self], [[view]], [domain])
-        return self
-
-    @staticmethod
-    def fit_together(detectors, views, domains):
-        """Fit detectors of equal settings as one stack: views and domains as of fit, one of each a detector."""
-        one = detectors[0]
-        settings = {name: vars(one)[name] for name in ("hidden", "layers", "epochs", "batch", "lr", "weight_decay")}
-        trained = realnvp.train(
-            [d._prepare(*view, domain) for d, view, domain in zip(detectors, views, domains, strict=True)],
-            [d.seed for d in detectors],
-            held_out=one.held_out if one.early_stopping else 0,
-            patience=one.patience,
-            **settings,
-        )
-        for detector, weights in zip(detectors, trained, strict=True):
-            detector.__dict__ |= {f"w{i}_": weight for i, weight in enumerate(weights)}
-
-    def score(self, view):
-        """Return (clips, 2), in nats, relative to source and to target, or (clips,) for "pooled"."""
-        return against_each(self._surprise, [view], [self.centres_])
-
-    def _prepare(self, view, domain):
-        """Learn centres and components; return the flow's input (clips, components), float32."""
         refuse_few(self.components, view, min(len(view) - 2, view.shape[1]))
         self.centres_ = means(view, domain, self.reference)
         centred = centre(view, domain, self.centres_)
         self.basis_, variances = principal(centred, self.components)
         self.spread_ = np.sqrt(np.maximum(variances, 1e-12 * variances[0]))
-        return (centred @ self.basis_.T / self.spread_).astype(np.float32)
+        names = ("hidden", "layers", "epochs", "batch", "lr", "weight_decay", "patience")
+        weights = realnvp.train(
+            (centred @ self.basis_.T / self.spread_).astype(np.float32),
+            self.seed,
+            held_out=self.held_out if self.early_stopping else 0,
+            **{name: vars(self)[name] for name in names},
+        )
+        self.__dict__ |= {f"w{i}_": weight for i, weight in enumerate(weights)}
+        return self
+
+    def score(self, view):
+        """Return (clips, 2), in nats, relative to source and to target, or (clips,) for "pooled"."""
+        return against_each(self._surprise, [view], [self.centres_])
 
     def _surprise(self, centred):
-        weights = [vars(self)[f"w{i}_"][None] for i in range(realnvp.PER_LAYER * self.layers)]
-        return realnvp.forward((centred @ self.basis_.T / self.spread_)[None], weights)[0][0]
+        weights = [vars(self)[f"w{i}_"] for i in range(realnvp.PER_LAYER * self.layers)]
+        return realnvp.forward(centred @ self.basis_.T / self.spread_, weights)[0]
