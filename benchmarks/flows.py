@@ -160,8 +160,8 @@ def lines(rounds=5):
             trained = train(inputs)
             best[name] = min(best[name], time.process_time() - start)
             quality[name].append(judge(trained, unseen))
-    yield f"{FLOWS} flows, {CLIPS} clips each, {EPOCHS} epochs; −log p in nats, mean of {rounds} sets of clips; a standard"
-    yield f"normal has {0.5 * np.mean((unseen**2).sum(1)) + 0.5 * DIMS * np.log(2 * np.pi):.2f}.\n"
+    yield f"{FLOWS} flows, {CLIPS} clips each, {EPOCHS} epochs; −log p in nats, mean of {rounds} sets of clips; a"
+    yield f"standard normal has {0.5 * np.mean((unseen**2).sum(1)) + 0.5 * DIMS * np.log(2 * np.pi):.2f}.\n"
     yield "| | CPU-s | against nearfar | −log p of unseen clips | less nearfar's, with its standard error |"
     yield "|---|---|---|---|---|"
     for name in ways:

@@ -28,7 +28,7 @@ main()
 
 
 class Project:
-    """A folder with made-up clip tables and features of ``machines`` machines of ``clips`` clips, and a configuration."""
+    """A folder with made-up clip tables and features of ``machines`` machines of ``clips`` clips, and its settings."""
 
     def __init__(self, machines=7, clips=1200, root=ROOT):
         self.folder, self.clips, self.machines, self.root = Path(tempfile.mkdtemp()), clips, [], root
