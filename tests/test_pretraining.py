@@ -146,6 +146,65 @@ def test_teacher_follows_all_of_the_student():
     assert torch.equal(teacher.fixed_positional_encoder.positions, positions)
 
 
+def test_statistics_are_the_means_and_spreads_over_time():
+    mels = torch.zeros(2, 4, 128)
+    mels[0, :, 5], mels[1, :, 7] = torch.tensor([1.0, 2, 3, 99]), 4.0  # the fourth frame is padding
+    wanted = torch.zeros(2, 256)
+    wanted[0, 5], wanted[0, 128 + 5], wanted[1, 7] = 2.0, (2 / 3) ** 0.5, 4.0
+    assert torch.allclose(ufo.statistics(mels, 3), wanted)
+
+
+def test_statistics_loss_by_hand():
+    """Two columns of one clip, D = 1: the column means are 2 and 4, so the embedding is (3, 1)."""
+
+    class Student:
+        def states(self, patches):
+            cls = torch.full((1, 1, 1), 99.0)
+            yield torch.cat([cls, 0 * patches], 1), None
+            yield torch.cat([cls, patches], 1), None
+
+    patches = torch.tensor([1.0, 3] * 4 + [2.0, 6] * 4).view(1, 16, 1)
+    head = torch.nn.Linear(2, 4)
+    with torch.no_grad():
+        head.weight.copy_(torch.tensor([[1.0, 0], [0, 1], [1, 1], [0, 0]]))
+        head.bias.copy_(torch.tensor([0.0, 0, 0, 5]))
+    wanted = torch.tensor([[1.0, 1, 1, 1]])  # errors 2, 0, 3, 4
+    agree(ufo.statistics_loss(Student(), head, patches, 20, wanted), np.float32(29 / 2))
+    assert ufo.statistics_loss(Student(), head, patches, 16, wanted) != 29 / 2  # the second column is padding
+
+
+def learned(mels, steps=3, **settings):
+    """The state of a run after some steps, its head left out, and its log."""
+    run = pretraining.Run(TINY, mels, seed=0, **(SETTINGS | settings))
+    for _ in range(steps):
+        run.learn()
+    return {name: value for name, value in run.trained.state_dict().items() if not name.startswith("head.")}, run
+
+
+def test_weight_zero_is_the_literal_objective(inputs, monkeypatch):
+    mels = np.load(inputs)
+    ours, run = learned(mels, statistics=0.0)
+    for row in run.log:
+        assert row["loss"] == np.float32(row["frame"]) + np.float32(row["utterance"])
+    with monkeypatch.context() as patch:  # whatever the term says, it does not count
+        patch.setattr(ufo, "statistics_loss", lambda *_: torch.zeros(()))
+        literal, _ = learned(mels)
+    assert all(torch.equal(ours[name], literal[name]) for name in literal)
+    with_it, run = learned(mels, statistics=2.0, utterance=0.5)
+    assert not torch.equal(with_it["student.local_encoder.proj.weight"], ours["student.local_encoder.proj.weight"])
+    row = run.log[0]
+    assert row["loss"] == pytest.approx(row["frame"] + 0.5 * row["utterance"] + 2 * row["statistics"])
+
+
+def test_statistics_reach_the_encoder(inputs):
+    run = pretraining.Run(TINY, np.load(inputs), seed=0, **SETTINGS)
+    assert run.frames == 98  # of 112, the rest is padding
+    run._terms(torch.from_numpy(run.mels[:4].astype(np.float32))[:, None], 0)["statistics"].backward()
+    missing = [name for name, p in run.trained.named_parameters() if p.requires_grad and p.grad is None]
+    assert all(name.startswith("decoder.") for name in missing)
+    assert run.trained["student"].local_encoder.proj.weight.grad.abs().max() > 0
+
+
 def test_a_later_place_takes_later_positions(mels):
     model = eat.untrained(TINY, 0)
     whole, part = model.patches(mels[:, :, :256]), mels[:, :, 64:256]
@@ -197,7 +256,7 @@ def digests(folder):
 
 
 def test_resumed_is_uninterrupted(inputs, tmp_path, monkeypatch):
-    arguments = {"config": TINY, "seed": 3} | SETTINGS
+    arguments = {"config": TINY, "seed": 3, "statistics": 2.0} | SETTINGS
     pretraining.pretrain(inputs, outputs(tmp_path / "whole"), **arguments)
 
     def killed(run, _learn=pretraining.Run.learn):
@@ -224,7 +283,7 @@ def test_foreign_checkpoint_is_left_alone(inputs, tmp_path):
     first = pretraining.Run(TINY, mels, seed=0, **SETTINGS)
     first.learn()
     first.save(tmp_path / "checkpoint")
-    for other in ({"seed": 1}, {"seed": 0, "lr": 0.5}):
+    for other in ({"seed": 1}, {"seed": 0, "lr": 0.5}, {"seed": 0, "statistics": 1.0}):
         run = pretraining.Run(TINY, mels, **(SETTINGS | other))
         run.restore(tmp_path / "checkpoint")
         assert run.step == 0

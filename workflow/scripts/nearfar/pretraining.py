@@ -13,7 +13,7 @@ from torch import nn
 from nearfar import eat, ufo
 from nearfar.devices import refuse_absent
 from nearfar.errors import NearfarError
-from nearfar.fbank import PATCH
+from nearfar.fbank import MEAN, MELS, PATCH, STD
 from nearfar.files import read_arrays, replacing, write_arrays, write_table
 from nearfar.progress import bar
 from nearfar.seeds import seed_for
@@ -22,7 +22,8 @@ from nearfar.threads import torch_threads
 WARMUP = 0.1  # share of the steps in which the learning rate rises
 CLIP_NORM, DECAY, BETAS = 4.0, 0.05, (0.9, 0.95)
 COLLAPSED = 0.1  # target_sd below which all targets are about the same; about 1 in a healthy run
-TERMS = ("loss", "frame", "utterance", "target_sd", "prediction_sd")
+PADDING = np.float16(-MEAN / (2 * STD))  # what fbank.eat_input puts where a clip has no frame
+TERMS = ("loss", "frame", "utterance", "statistics", "target_sd", "prediction_sd")
 
 
 def pretrain(inputs, outputs, *, config, seed, device="cpu", threads=1, **settings):
@@ -51,28 +52,34 @@ def pretrain(inputs, outputs, *, config, seed, device="cpu", threads=1, **settin
 
 
 class Run:
-    """A student, its decoder, its teacher and their optimiser after ``step`` steps; ``log`` is a row a step.
+    """A student, its decoder and head, its teacher and their optimiser after ``step`` steps; ``log`` is a row a step.
 
     config: sizes of the EAT; mels: its inputs (examples, frames, 128). steps: in all; batch: examples a step;
     clones: masked views of each; lr: highest learning rate; decay: first and last decay of the teacher;
-    utterance: weight of the utterance loss; elsewhere: share of the steps in which the examples stand at a random
-    place of the positions and not at their beginning, so that longer clips find trained ones; interval: steps from
-    one checkpoint to the next.
+    utterance: weight of the utterance loss; statistics: weight of the statistics loss, 0 for EAT's own objective;
+    elsewhere: share of the steps in which the examples stand at a random place of the positions and not at their
+    beginning, so that longer clips find trained ones; interval: steps from one checkpoint to the next.
     """
 
     def __init__(
         self, config, mels, *, seed, device="cpu",
-        steps, batch=32, clones=4, lr=1e-3, decay=(0.99, 0.999), utterance=1.0, elsewhere=0.5, interval=50,
+        steps, batch=32, clones=4, lr=1e-3, decay=(0.99, 0.999), utterance=1.0, statistics=0.0, elsewhere=0.5,
+        interval=50,
     ):  # fmt: skip
         self.mels, self.seed, self.device, self.steps, self.interval = mels, seed, device, steps, interval
         self.batch, self.clones, self.lr, self.decay = min(batch, len(mels)), clones, lr, decay
-        self.utterance, self.elsewhere = utterance, elsewhere
-        self.fingerprint = _fingerprint(mels, config, seed, steps, batch, clones, lr, decay, utterance, elsewhere)
+        self.utterance, self.statistics, self.elsewhere = utterance, statistics, elsewhere
+        settings = steps, batch, clones, lr, decay, utterance, statistics, elsewhere
+        self.fingerprint = _fingerprint(mels, config, seed, *settings)
+        self.frames = int((mels[0] != PADDING).any(1).sum())
+        self.centre, self.spread = (value.to(device) for value in _scale(mels, self.frames))
         self.step, self.log = 0, []
         student = eat.untrained(config, seed_for(seed, "student"))
         self.teacher = copy.deepcopy(student).to(device)
-        decoder = _decoder(student.extra_tokens.shape[2], seed_for(seed, "decoder"))
-        self.trained = nn.ModuleDict({"student": student, "decoder": decoder}).to(device).train()
+        dim = student.extra_tokens.shape[2]
+        decoder = _seeded(seed_for(seed, "decoder"), ufo.Decoder, dim)
+        head = _seeded(seed_for(seed, "head"), nn.Linear, 2 * dim, 2 * MELS)
+        self.trained = nn.ModuleDict({"student": student, "decoder": decoder, "head": head}).to(device).train()
         self.optimizer = torch.optim.AdamW(_groups(self.trained), lr=lr, betas=BETAS)
 
     def learn(self):
@@ -84,7 +91,7 @@ class Run:
         row = {"step": step} | {name: float(terms[name].detach()) for name in TERMS}
         _refuse_ill(row)
         self.optimizer.zero_grad()
-        (terms["frame"] + self.utterance * terms["utterance"]).backward()
+        terms["loss"].backward()
         nn.utils.clip_grad_norm_(self.trained.parameters(), CLIP_NORM)
         self.optimizer.step()
         first, last = self.decay
@@ -113,7 +120,11 @@ class Run:
             y = ufo.targets(self.teacher, placed(self.teacher, mels, start))
         patches = placed(student, mels, start)
         frames, cls = ufo.predictions(student, self.trained["decoder"], patches, masks, noise.to(self.device))
-        return ufo.losses(frames, cls, y, masks)
+        terms = ufo.losses(frames, cls, y, masks)
+        wanted = (ufo.statistics(mels[:, 0], self.frames) - self.centre) / self.spread
+        terms["statistics"] = ufo.statistics_loss(student, self.trained["head"], patches, self.frames, wanted)
+        weighted = self.utterance * terms["utterance"] + self.statistics * terms["statistics"]
+        return terms | {"loss": terms["frame"] + weighted}
 
     def save(self, path):
         """Write everything the next step depends on, with the log, as one safetensors file."""
@@ -161,7 +172,7 @@ def plot(log, path):
 
     figure = Figure(figsize=(7, 6), layout="constrained")
     FigureCanvasAgg(figure)
-    for axes, names in zip(figure.subplots(2, 1, sharex=True), (TERMS[:3], TERMS[3:]), strict=True):
+    for axes, names in zip(figure.subplots(2, 1, sharex=True), (TERMS[:-2], TERMS[-2:]), strict=True):
         for name in names:
             axes.plot([row["step"] for row in log], [row[name] for row in log], label=name, linewidth=0.8)
         axes.legend()
@@ -178,11 +189,21 @@ def _fingerprint(mels, *settings):
     return hashlib.sha256(json.dumps([mels.shape, *settings]).encode() + ends).hexdigest()
 
 
-def _decoder(dim, seed):
-    """A decoder whose first weights depend on the seed only; the global generator is put back."""
+def _scale(mels, frames):
+    """Return the mean and standard deviation (256,) over the examples of what ufo.statistics says of each.
+
+    A band that never changes, since no bin of the spectrum falls into it, gets a small one and so a constant target.
+    """
+    parts = (mels[i : i + 100].astype(np.float32) for i in range(0, len(mels), 100))
+    found = torch.cat([ufo.statistics(torch.from_numpy(part), frames) for part in parts])
+    return found.mean(0), found.std(0, correction=0).clamp(min=1e-3)
+
+
+def _seeded(seed, make, *sizes):
+    """Return a module whose first weights depend on the seed only; the global generator is put back."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return ufo.Decoder(dim)
+        return make(*sizes)
 
 
 def _groups(module):

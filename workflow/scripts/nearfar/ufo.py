@@ -1,7 +1,8 @@
 """EAT's utterance-frame objective: a student that sees a fifth of the patches predicts what its own average sees.
 
 Chen et al., EAT (IJCAI 2024), after data2vec 2.0 (Baevski et al., 2023). B clips, C clones of each, N patches, V of
-them visible, D dims. Mask and noise come from generators that the caller seeds.
+them visible, D dims. Mask and noise come from generators that the caller seeds. The statistics term is ours: what the
+detectors are given is the mean over a column's patches, and nothing in EAT's objective keeps the spectrum in that.
 """
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from nearfar.eat import ROWS
+from nearfar.embed import pool
 
 KEEP, BLOCK = 0.2, 5  # share of the patches that the student sees; side of the squares of visible patches
 SURPLUS = 0.07  # share by which the squares are more than that: they overlap
@@ -106,6 +108,24 @@ def losses(frames, cls, y, masks):
         "target_sd": _spread(wanted),
         "prediction_sd": _spread(predicted.detach()),
     }
+
+
+def statistics(mels, frames):
+    """Return the mean and the standard deviation (B, 256) of log-mels (B, T, 128) over their first ``frames``."""
+    real = mels[:, :frames]
+    return torch.cat([real.mean(1), real.std(1, correction=0)], 1)
+
+
+def statistics_loss(student, head, patches, frames, wanted):
+    """Return the loss of a linear ``head`` that predicts ``wanted`` from the pooled embedding of whole clips.
+
+    patches: (B, N, D) with positions, none hidden; frames: their frames before padding; wanted: (B, S). The embedding
+    (B, 2D) is the one that extraction takes by default, so what the head can read in it, a Mahalanobis distance can
+    too. A squared error summed over S and divided by √S, the mean over the batch.
+    """
+    *_, (tokens, _) = student.states(patches)
+    error = head(pool(tokens, frames)) - wanted
+    return error.square().sum() / wanted.shape[1] ** 0.5 / len(wanted)
 
 
 def _spread(x):
