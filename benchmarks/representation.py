@@ -34,7 +34,6 @@ VARIANTS = {  # name: settings, and the variant it is compared with
     "adapted": ({}, "pre-trained"),
     "adapted, no alignment": ({"features": {"eat": {"adapter": {"alignment": 0.0}}}}, "adapted"),
     "adapted, no pseudo-attributes": ({"training": {"pseudo_attributes": False}}, "adapted"),
-    "adapted at lr 1e-3": ({"features": {"eat": {"adapter": {"lr": 1e-3}}}}, "pre-trained"),
 }
 SYSTEMS = ("knn", "core", "system1")
 SMALL_MACHINES = {name: {"params": {"components": 32}} for name in ("flow", "lccr_flow", "c1")}
