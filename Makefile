@@ -1,9 +1,9 @@
-# make setup | run | test | test-slurm: each does what is missing before it, and nothing twice.
+# make setup | run | test | test-slurm | bench: each does what is missing before it, and nothing twice.
 CORES ?= $(shell nproc)
 BIN := .venv/bin
 TARGET ?= results/system1/eval.csv
 
-.PHONY: setup run test test-slurm lint
+.PHONY: setup run test test-slurm bench lint
 setup: .venv/.ready
 
 .venv/.ready: envs/setup.sh envs/requirements.txt pyproject.toml
@@ -25,3 +25,7 @@ test: lint
 
 test-slurm: setup
 	tests/slurm/cluster.sh $(BIN)/pytest tests/slurm
+
+bench: setup
+	.venv/bin/uv pip install --quiet --target benchmarks/others --no-deps zuko==1.6.0 normflows==1.7.3
+	OMP_NUM_THREADS=1 PYTHONPATH=benchmarks/others $(BIN)/python benchmarks/bench.py

@@ -14,7 +14,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from project import ROOT, SYSTEMS, Project, children, cpu, detect, detectors
+from project import ROOT, SYSTEMS, TABLES, Project, children, cpu, detect, detectors
 
 BEFORE = "c479f3b"  # the last commit before this stage was made cheaper
 JOB = "from nearfar import detection, job; from nearfar.files import *; import tempfile as t\n"
@@ -26,13 +26,13 @@ def lines(machines=7, clips=1200):
     project = Project(machines, clips)
     yield f"{machines} machines of {clips} clips, eight detectors, four systems; CPU-seconds, `--cores 1`.\n"
     yield "| | Snakemake | jobs | in all | jobs run | the calls in one process | ratio |\n|---|---|---|---|---|---|---|"
-    before = earlier(project)
-    if before:
-        yield before
+    before, old = earlier(project)
+    yield before
     own, jobs, _, counts = project.run(cores=1)
     parts = in_process(project)
     total = sum(parts.values())
     yield row("now", own, jobs, counts, total)
+    yield "\n" + moved(old, project)
     yield "\n| of the jobs' CPU-seconds now | |\n|---|---|"
     start = starting() * sum(counts.values())
     yield f"| interpreter, Snakemake's preamble, imports, {sum(counts.values())} times | {start:.1f} |"
@@ -50,14 +50,10 @@ def row(name, own, jobs, counts, total):
 
 
 def earlier(project):
-    """Return the row of the commit BEFORE, run on the same features; nothing where it is not in this clone."""
+    """Return the row of the commit BEFORE, run on the same features, and the folder of its results."""
     with tempfile.TemporaryDirectory() as folder:
         tree = Path(folder, "tree")
-        added = subprocess.run(
-            ["git", "worktree", "add", "--detach", tree, BEFORE], cwd=ROOT, capture_output=True, check=False
-        )
-        if added.returncode:
-            return None
+        subprocess.run(["git", "worktree", "add", "--detach", tree, BEFORE], cwd=ROOT, capture_output=True, check=True)
         try:
             old = Project(0, project.clips, tree)
             (old.folder / "data").symlink_to(project.folder / "data")
@@ -68,9 +64,29 @@ def earlier(project):
             code = EARLIER.format(
                 scripts=tree / "workflow/scripts", folder=old.folder, machines=project.machines, systems=SYSTEMS
             )
-            return row(f"before ({BEFORE})", own, jobs, counts, json.loads(_fresh(code)))
+            return row(f"before ({BEFORE})", own, jobs, counts, json.loads(_fresh(code))), old.folder
         finally:
             subprocess.run(["git", "worktree", "remove", "--force", tree], cwd=ROOT, check=True)
+
+
+def moved(old, project):
+    """Return which detectors' normalized scores are the same bytes as in the folder ``old``, and how far Ω moved."""
+    same, other = [], []
+    for name in detectors(project):
+        pairs = [
+            [f / f"results/normalized/{name}/{m}.parquet" for f in (old, project.folder)] for m in project.machines
+        ]
+        equal = all(first.read_bytes() == second.read_bytes() for first, second in pairs)
+        (same if equal else other).append(f"`{name}`")
+    omegas = [
+        [float(Path(f, table).read_text().splitlines()[-1].split(",")[5]) for table in TABLES]
+        for f in (old, project.folder)
+    ]
+    difference = max(abs(first - second) for first, second in zip(*omegas, strict=True))
+    return (
+        f"The same bytes as before: {', '.join(same)}. Not the same: {', '.join(other) or 'none'}; Ω of a system moved by"
+        f" {difference:.2f} at most."
+    )
 
 
 EARLIER = """

@@ -39,21 +39,26 @@ def measured(call, *arguments):
     return used.ru_utime + used.ru_stime, used.ru_maxrss / 1024
 
 
-def embed(count):
-    """Embed both channels of ``count`` clips of 1 s, all the same one under other names."""
+def clips_of_noise(folder, count, seconds):
+    """Return the paths of ``count`` clips of noise, all the same one under other names."""
     import soundfile
 
+    paths = [Path(folder, f"{i:04d}.wav") for i in range(count)]
+    wave = np.random.default_rng(0).normal(0, 0.1, (16000 * seconds, 2))
+    soundfile.write(paths[0], wave, 16000)
+    for path in paths[1:]:
+        os.link(paths[0], path)
+    return paths
+
+
+def embed(count):
+    """Embed both channels of ``count`` clips of 1 s."""
     from nearfar.embed import embed_machine
     from nearfar.provenance import MODELS
 
     with tempfile.TemporaryDirectory() as folder:
-        first = Path(folder, "0000.wav")
-        soundfile.write(first, np.random.default_rng(0).normal(0, 0.1, (16000, 2)), 16000)
-        paths = [first, *(Path(folder, f"{i:04d}.wav") for i in range(1, count))]
-        for path in paths[1:]:
-            os.link(first, path)
         outputs = {channel: Path(folder, f"{channel}.parquet") for channel in ("near", "far")}
-        embed_machine(paths, MODELS / "eat-small", outputs)
+        embed_machine(clips_of_noise(folder, count, seconds=1), MODELS / "eat-small", outputs)
 
 
 def exponent(sizes, costs):
