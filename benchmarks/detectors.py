@@ -84,7 +84,7 @@ def moved(old, project):
     ]
     difference = max(abs(first - second) for first, second in zip(*omegas, strict=True))
     return (
-        f"The same bytes as before: {', '.join(same)}. Not the same: {', '.join(other) or 'none'}; Ω of a system moved by"
+        f"The same bytes as before: {', '.join(same)}. Others: {', '.join(other) or 'none'}; Ω of a system moved by"
         f" {difference:.2f} at most."
     )
 
