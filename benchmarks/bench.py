@@ -1,4 +1,7 @@
-"""Writes benchmarks/results.md: every figure that the workflow's cost rests on, measured in one go (`make bench`)."""
+"""Writes benchmarks/results.md: every figure that the workflow's cost rests on, measured in one go (`make bench`).
+
+.venv/bin/python benchmarks/bench.py Flows    # measures that section again, beside what stands there
+"""
 
 import json
 import os
@@ -26,26 +29,25 @@ def machine():
     processor = next(line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name"))
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     packages = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=True
-    ).stdout.strip()
     return (
         f"{os.cpu_count()} cores of {processor.split(': ')[1]}, {memory:.0f} GiB; Python {platform.python_version()},"
-        f" {packages}; commit {commit}. Load when it began: {os.getloadavg()[0]:.1f}."
+        f" {packages}; commit {commit()}. Load when it began: {os.getloadavg()[0]:.1f}."
     )
 
 
 def default_run():
     """Yield the section of `make run` in a fresh clone, twice, and where the first one's time went."""
+    quiet = subprocess.DEVNULL
     with tempfile.TemporaryDirectory() as folder:
         clone = Path(folder, "nearfar")
         subprocess.run(["git", "clone", "-q", ROOT, clone], check=True)
+        environment = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}  # nproc obeys it
         yield "| | s | CPU-s |\n|---|---|---|"
         for name, target in (("set-up", "setup"), ("run, adaptation included", "run"), ("again, unchanged", "run")):
             before, start = children(), time.perf_counter()
-            subprocess.run(["make", target], cwd=clone, check=True, stdout=subprocess.DEVNULL)
+            subprocess.run(["make", target], cwd=clone, check=True, env=environment, stdout=quiet, stderr=quiet)
             yield f"| {name} | {time.perf_counter() - start:.1f} | {children() - before:.1f} |"
-        yield "\n| rule | jobs | s in all, `--cores 2` |\n|---|---|---|"
+        yield f"\n| rule | jobs | s in all, `--cores {os.cpu_count()}` |\n|---|---|---|"
         for rule, times in sorted(job_times(clone).items(), key=lambda item: -sum(item[1])):
             yield f"| {rule} | {len(times)} | {sum(times):.1f} |"
 
@@ -60,22 +62,36 @@ def job_times(clone):
     return {rule: list(jobs.values()) for rule, jobs in found.items()}
 
 
-def main():
-    """Measure and write all sections; the file is complete or as it was."""
-    sections = {
-        "`make run` in a fresh clone": default_run,
-        "The detector stage": detectors.lines,
-        "Flows": flows.lines,
-        "Threads of a job": threads.lines,
-        "Extraction": extraction.lines,
-        "Growth": lambda: growth.lines(HERE / "growth.png"),
-    }
-    text = ["# What nearfar costs", "", "Made by `make bench`; do not edit. " + machine()]
-    for title, section in sections.items():
-        print(title, file=sys.stderr, flush=True)
-        text += ["", f"## {title}", "", *section()]
-    (HERE / "results.md").write_text("\n".join(text).rstrip() + "\n", encoding="utf-8")
+def commit():
+    """Return the short name of the commit that is measured."""
+    command = ["git", "rev-parse", "--short", "HEAD"]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
 
+
+def main(wanted):
+    """Measure all sections, or of an earlier run only the ``wanted`` ones anew; the file is complete or as it was."""
+    result = HERE / "results.md"
+    if wanted:
+        head, *old = result.read_text(encoding="utf-8").split("\n## ")
+        text = dict(part.split("\n", 1) for part in old)
+    else:
+        head, text = f"# What nearfar costs\n\nMade by `make bench`; do not edit. {machine()}\n", {}
+    for title in wanted or SECTIONS:
+        print(title, file=sys.stderr, flush=True)
+        again = f"Measured by itself at commit {commit()}.\n\n" if wanted else ""
+        text[title] = f"\n{again}" + "\n".join(SECTIONS[title]()) + "\n"
+    sections = [f"{title}\n{text[title].rstrip()}\n" for title in SECTIONS]
+    result.write_text("\n## ".join([head, *sections]), encoding="utf-8")
+
+
+SECTIONS = {
+    "`make run` in a fresh clone": default_run,
+    "The detector stage": detectors.lines,
+    "Flows": flows.lines,
+    "Threads of a job": threads.lines,
+    "Extraction": extraction.lines,
+    "Growth": lambda: growth.lines(HERE / "growth.png"),
+}
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])
