@@ -3,22 +3,14 @@
 .venv/bin/python benchmarks/bench.py Flows    # measures that section again, beside what stands there
 """
 
-import json
 import os
 import platform
 import subprocess
 import sys
-import tempfile
-import time
 from importlib.metadata import version
 from pathlib import Path
 
-import detectors
-import extraction
-import flows
-import growth
-import threads
-from project import ROOT, children
+from project import ROOT
 
 HERE = Path(__file__).parent
 PACKAGES = ("snakemake", "torch", "numpy", "scipy", "scikit-learn", "pyarrow", "zuko", "normflows")
@@ -33,33 +25,6 @@ def machine():
         f"{os.cpu_count()} cores of {processor.split(': ')[1]}, {memory:.0f} GiB; Python {platform.python_version()},"
         f" {packages}; commit {commit()}. Load when it began: {os.getloadavg()[0]:.1f}."
     )
-
-
-def default_run():
-    """Yield the section of `make run` in a fresh clone, twice, and where the first one's time went."""
-    quiet = subprocess.DEVNULL
-    with tempfile.TemporaryDirectory() as folder:
-        clone = Path(folder, "nearfar")
-        subprocess.run(["git", "clone", "-q", ROOT, clone], check=True)
-        environment = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}  # nproc obeys it
-        yield "| | s | CPU-s |\n|---|---|---|"
-        for name, target in (("set-up", "setup"), ("run, adaptation included", "run"), ("again, unchanged", "run")):
-            before, start = children(), time.perf_counter()
-            subprocess.run(["make", target], cwd=clone, check=True, env=environment, stdout=quiet, stderr=quiet)
-            yield f"| {name} | {time.perf_counter() - start:.1f} | {children() - before:.1f} |"
-        yield f"\n| rule | jobs | s in all, `--cores {os.cpu_count()}` |\n|---|---|---|"
-        for rule, times in sorted(job_times(clone).items(), key=lambda item: -sum(item[1])):
-            yield f"| {rule} | {len(times)} | {sum(times):.1f} |"
-
-
-def job_times(clone):
-    """Return a dict from each rule to the seconds of its jobs, by what Snakemake recorded of their outputs."""
-    found = {}
-    for path in (clone / ".snakemake/metadata").rglob("*"):
-        if path.is_file():
-            about = json.loads(path.read_text())
-            found.setdefault(about["rule"], {})[about["starttime"]] = about["endtime"] - about["starttime"]
-    return {rule: list(jobs.values()) for rule, jobs in found.items()}
 
 
 def commit():
@@ -79,18 +44,21 @@ def main(wanted):
     for title in wanted or SECTIONS:
         print(title, file=sys.stderr, flush=True)
         again = f"Measured by itself at commit {commit()}.\n\n" if wanted else ""
-        text[title] = f"\n{again}" + "\n".join(SECTIONS[title]()) + "\n"
+        section = subprocess.run(
+            [sys.executable, HERE / SECTIONS[title]], stdout=subprocess.PIPE, text=True, check=True
+        )
+        text[title] = f"\n{again}{section.stdout}"
     sections = [f"{title}\n{text[title].rstrip()}\n" for title in SECTIONS]
     result.write_text("\n## ".join([head, *sections]), encoding="utf-8")
 
 
-SECTIONS = {
-    "`make run` in a fresh clone": default_run,
-    "The detector stage": detectors.lines,
-    "Flows": flows.lines,
-    "Threads of a job": threads.lines,
-    "Extraction": extraction.lines,
-    "Growth": lambda: growth.lines(HERE / "growth.png"),
+SECTIONS = {  # title: the script that prints it, in a process of its own
+    "`make run` in a fresh clone": "run.py",
+    "The detector stage": "detectors.py",
+    "Flows": "flows.py",
+    "Threads of a job": "threads.py",
+    "Extraction": "extraction.py",
+    "Growth": "growth.py",
 }
 
 if __name__ == "__main__":
