@@ -110,7 +110,9 @@ def plot(clips, machines, path):
     ):
         right.loglog(MACHINES, [row[column] for row in machines], marker=".", label=name)
     right.set(xlabel="machines of 600 clips", title="detector stage")
-    for axes in (left, right):
+    for axes, ticks in ((left, CLIPS), (right, MACHINES)):
+        axes.set_xticks(ticks, map(str, ticks))
+        axes.minorticks_off()
         axes.set_ylabel("seconds")
         axes.grid(alpha=0.3)
         axes.legend(frameon=False, fontsize=8)
