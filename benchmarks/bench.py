@@ -12,6 +12,8 @@ from pathlib import Path
 
 from project import ROOT
 
+from nearfar.files import replacing
+
 HERE = Path(__file__).parent
 PACKAGES = ("snakemake", "torch", "numpy", "scipy", "scikit-learn", "pyarrow", "zuko", "normflows")
 
@@ -28,8 +30,8 @@ def machine():
 
 
 def commit():
-    """Return the short name of the commit that is measured."""
-    command = ["git", "rev-parse", "--short", "HEAD"]
+    """Return the short name of the commit that is measured, and -dirty where the tree is not it."""
+    command = ["git", "describe", "--always", "--dirty", "--exclude=*"]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
 
 
@@ -49,7 +51,8 @@ def main(wanted):
         )
         text[title] = f"\n{again}{section.stdout}"
     sections = [f"{title}\n{text[title].rstrip()}\n" for title in SECTIONS]
-    result.write_text("\n## ".join([head, *sections]), encoding="utf-8")
+    with replacing(result) as temporary:
+        temporary.write_text("\n## ".join([head, *sections]), encoding="utf-8")
 
 
 SECTIONS = {  # title: the script that prints it, in a process of its own

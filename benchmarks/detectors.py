@@ -50,7 +50,7 @@ def row(name, own, jobs, counts, total):
 
 
 def earlier(project):
-    """Return the row of the commit BEFORE, run on the same features, and the folder of its results."""
+    """Return the row of the commit BEFORE, run on the same features, and the project of its results."""
     with tempfile.TemporaryDirectory() as folder:
         tree = Path(folder, "tree")
         subprocess.run(["git", "worktree", "add", "--detach", tree, BEFORE], cwd=ROOT, capture_output=True, check=True)
@@ -64,24 +64,19 @@ def earlier(project):
             code = EARLIER.format(
                 scripts=tree / "workflow/scripts", folder=old.folder, machines=project.machines, systems=SYSTEMS
             )
-            return row(f"before ({BEFORE})", own, jobs, counts, json.loads(_fresh(code))), old.folder
+            return row(f"before ({BEFORE})", own, jobs, counts, json.loads(_fresh(code))), old
         finally:
             subprocess.run(["git", "worktree", "remove", "--force", tree], cwd=ROOT, check=True)
 
 
 def moved(old, project):
-    """Return which detectors' normalized scores are the same bytes as in the folder ``old``, and how far Ω moved."""
-    same, other = [], []
+    """Return which detectors' normalized scores are the same bytes as in the project ``old``, and how far Ω moved."""
+    same, other, folders = [], [], (old.folder, project.folder)
     for name in detectors(project):
-        pairs = [
-            [f / f"results/normalized/{name}/{m}.parquet" for f in (old, project.folder)] for m in project.machines
-        ]
+        pairs = [[f / f"results/normalized/{name}/{m}.parquet" for f in folders] for m in project.machines]
         equal = all(first.read_bytes() == second.read_bytes() for first, second in pairs)
         (same if equal else other).append(f"`{name}`")
-    omegas = [
-        [float(Path(f, table).read_text().splitlines()[-1].split(",")[5]) for table in TABLES]
-        for f in (old, project.folder)
-    ]
+    omegas = [[float(Path(f, table).read_text().splitlines()[-1].split(",")[5]) for table in TABLES] for f in folders]
     difference = max(abs(first - second) for first, second in zip(*omegas, strict=True))
     return (
         f"The same bytes as before: {', '.join(same)}. Others: {', '.join(other) or 'none'}; Ω of a system moved by"

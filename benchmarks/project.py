@@ -31,7 +31,8 @@ class Project:
     """A folder with made-up clip tables and features of ``machines`` machines of ``clips`` clips, and its settings."""
 
     def __init__(self, machines=7, clips=1200, root=ROOT):
-        self.folder, self.clips, self.machines, self.root = Path(tempfile.mkdtemp()), clips, [], root
+        self.kept = tempfile.TemporaryDirectory()  # removed with this project
+        self.folder, self.clips, self.machines, self.root = Path(self.kept.name), clips, [], root
         self.config = yaml.safe_load((root / "config/config.yaml").read_text())
         self.config["data"]["root"] = "data"
         (self.folder / "config").mkdir()

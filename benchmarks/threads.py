@@ -30,9 +30,9 @@ def call(job, threads):
             begun = time.process_time(), time.perf_counter()
             embed_machine(paths, MODELS / "eat-small", outputs, threads=threads)
     else:
-        project, out = Project(1, 1200), Path(tempfile.mkdtemp())
+        project = Project(1, 1200)
         begun = time.process_time(), time.perf_counter()
-        detect(project, job, project.machines[0], out)
+        detect(project, job, project.machines[0], project.folder / "out")
     print(json.dumps([time.process_time() - begun[0], time.perf_counter() - begun[1]]))
 
 

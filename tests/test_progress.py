@@ -62,6 +62,15 @@ def test_a_terminal_sees_counts_speed_and_remaining_time(terminal):
     assert "maps:" in text and "2/3" in text and "clip" in text and "<" in text
 
 
+def test_a_terminal_that_cannot_be_opened_again_is_drawn_on_all_the_same(terminal, monkeypatch):
+    monkeypatch.setattr("os.ttyname", lambda _: "/nowhere/pts/1")  # another user's, or of another container
+    with terminal() as shown:
+        for _ in bar(range(2), "maps"):
+            time.sleep(0.6)
+        text = shown()
+    assert "maps:" in text and "1/2" in text
+
+
 def test_a_file_sees_nothing(capfd):
     assert list(bar(range(3), "maps")) == [0, 1, 2]
     assert capfd.readouterr() == ("", "")

@@ -52,7 +52,7 @@ def test_parameters_are_read_without_an_import():
 
 
 def test_cheap_jobs_import_nothing_heavy(tmp_path):
-    """No torch, transformers, scikit-learn, pandas or scipy in detecting, fusing and evaluating, done for real."""
+    """No torch, transformers, scikit-learn, pandas or scipy in a job that detects, fuses or evaluates."""
     import subprocess
     import sys
 
@@ -61,7 +61,7 @@ def test_cheap_jobs_import_nothing_heavy(tmp_path):
         "from nearfar import crossfit, detection, evaluation, job, system\n"
         "from nearfar.files import read_table, write_table\n"
         f"log, path = [r'{tmp_path}/log'], r'{tmp_path}/table.parquet'\n"
-        "with job.job(Job(log=log, rule='test')):\n"
+        "with job.job(Job(log=log, rule='test', wildcards=[])):\n"
         "    [crossfit.load(m) for m in ('mahalanobis', 'knn', 'predictive', 'flow')]\n"
         "    write_table(path, {'file': ['a'], 'score': [1.0]}); read_table(path)\n"
         "heavy = {'torch', 'transformers', 'sklearn', 'pandas', 'scipy', 'peft'} & set(sys.modules)\n"

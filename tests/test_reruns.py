@@ -84,6 +84,15 @@ def test_one_weight_changed(after):
     assert after.planned(*TARGETS) == expected | {("evaluate", "system=two")}
 
 
+def test_normalization_changed(after):
+    """One job fits, scores and normalizes; other detectors keep theirs."""
+    raw = after.config["detectors"]["raw"] | {"normalization": {"reference": "nearest"}}
+    after.config["detectors"] = after.config["detectors"] | {"raw": raw}
+    after.save()
+    detected = {job for job in after.planned(*TARGETS) if job[0] == "detect"}
+    assert detected == {("detect", f"detector=raw, machine={machine}") for machine in ("alpha", "beta")}
+
+
 def test_machine_added(after):
     write_machine(after.folder / "data", "gamma")
     planned = after.planned(*TARGETS)

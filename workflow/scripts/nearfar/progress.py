@@ -62,7 +62,10 @@ class _Bar(tqdm):
     def drawn(self):
         """Return whether stderr is a terminal that no other process draws on, and keep the others from it."""
         if self.terminal is None and sys.stderr.isatty():
-            terminal = os.open(os.ttyname(sys.stderr.fileno()), os.O_RDONLY | os.O_NOCTTY)
+            try:
+                terminal = os.open(os.ttyname(sys.stderr.fileno()), os.O_RDONLY | os.O_NOCTTY)
+            except OSError:  # another user's, under su, or without a name, in some containers: drawn on all the same
+                return True
             try:
                 fcntl.flock(terminal, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 self.terminal = terminal
