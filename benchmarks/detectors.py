@@ -17,8 +17,8 @@ from pathlib import Path
 from project import ROOT, SYSTEMS, TABLES, Project, children, cpu, detect, detectors
 
 BEFORE = "c479f3b"  # the last commit before this stage was made cheaper
-JOB = "from nearfar import detection, job; from nearfar.files import *; import tempfile as t\n"
-JOB += "job._without_pandas(); p = t.mktemp(); write_table(p, {'a': ['b']}); read_table(p)"  # a job without its work
+JOB = "from nearfar import detection, job; from nearfar.files import *; import os, tempfile\n"  # without its work
+JOB += "job._without_pandas(); p = tempfile.mktemp(); write_table(p, {'a': ['b']}); read_table(p); os.remove(p)"
 
 
 def lines(machines=7, clips=1200):
