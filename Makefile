@@ -24,7 +24,7 @@ test: lint
 	$(BIN)/pytest
 
 test-slurm: setup
-	tests/slurm/cluster.sh $(BIN)/pytest tests/slurm
+	tests/workflow/slurm/cluster.sh $(BIN)/pytest tests/workflow/slurm
 
 bench: setup
 	.venv/bin/uv pip install --quiet --target benchmarks/others --no-deps zuko==1.6.0 normflows==1.7.3

@@ -7,17 +7,17 @@ configfile: "config/config.yaml"
 
 
 include: "rules/common.smk"
+include: "rules/factory.smk"
 include: "rules/data.smk"
 
 
 if config["data"]["sets"]:
 
-    include: "rules/download.smk"
+    include: "rules/challenge/download.smk"
 
 
 include: "rules/features.smk"
-include: "rules/adapter.smk"
-include: "rules/autoencoder.smk"
+include: "rules/backbones.smk"
 
 
 if "beats" in config["features"]:
@@ -25,10 +25,14 @@ if "beats" in config["features"]:
     include: "rules/beats.smk"
 
 
+include: "rules/learning.smk"
+include: "rules/adapter.smk"
+include: "rules/lccr.smk"
+include: "rules/autoencoder.smk"
 include: "rules/detectors.smk"
 include: "rules/systems.smk"
 include: "rules/comparison.smk"
-include: "rules/submission.smk"
+include: "rules/challenge/submission.smk"
 include: "rules/pretraining.smk"
 
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import yaml
 
-from nearfar.comparison import as_page, compare
-from nearfar.evaluation import labelled_sections
+from nearfar.comparison.compare import as_page, compare
+from nearfar.systems.evaluation import labelled_sections
 
 ROOT = Path(__file__).parents[1]
 ANCHORS = ROOT.parent / "shared/real/anchors"

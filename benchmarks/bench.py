@@ -12,7 +12,7 @@ from pathlib import Path
 
 from project import ROOT
 
-from nearfar.files import replacing
+from nearfar.jobs.files import replacing
 
 HERE = Path(__file__).parent
 PACKAGES = ("snakemake", "torch", "numpy", "scipy", "scikit-learn", "pyarrow", "zuko", "normflows")

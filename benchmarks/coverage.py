@@ -11,8 +11,8 @@ from statistics import NormalDist
 
 import numpy as np
 
-from nearfar.bootstrap import METRICS, interval, omegas, resample
-from nearfar.metrics import harmonic_mean
+from nearfar.comparison.bootstrap import METRICS, interval, omegas, resample
+from nearfar.systems.metrics import harmonic_mean
 
 NORMAL = NormalDist()
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from project import ROOT, SYSTEMS, TABLES, Project, children, cpu, detect, detectors
 
 BEFORE = "c479f3b"  # the last commit before this stage was made cheaper
-JOB = "from nearfar import detection, job; from nearfar.files import *; import os, tempfile\n"  # without its work
+JOB = "from nearfar import detection, job; from nearfar.jobs.files import *; import os, tempfile\n"  # without its work
 JOB += "job._without_pandas(); p = tempfile.mktemp(); write_table(p, {'a': ['b']}); read_table(p); os.remove(p)"
 
 
@@ -61,9 +61,7 @@ def earlier(project):
             for part in ("clips", "features"):
                 (old.folder / "results" / part).symlink_to(project.folder / "results" / part)
             own, jobs, _, counts = old.run(cores=1, rules=("fit", "score", "fuse", "evaluate"))
-            code = EARLIER.format(
-                scripts=tree / "workflow/scripts", folder=old.folder, machines=project.machines, systems=SYSTEMS
-            )
+            code = EARLIER.format(scripts=tree / "src", folder=old.folder, machines=project.machines, systems=SYSTEMS)
             return row(f"before ({BEFORE})", own, jobs, counts, json.loads(_fresh(code))), old
         finally:
             subprocess.run(["git", "worktree", "remove", "--force", tree], cwd=ROOT, check=True)
@@ -88,10 +86,10 @@ EARLIER = """
 import json, os, sys, time, yaml
 sys.path.insert(0, "{scripts}")
 os.chdir("{folder}")
-from nearfar.detection import fit_machine, score_machine
-from nearfar.evaluation import evaluate_machines
-from nearfar.system import fuse_machine
-from nearfar.weights import weights_of
+from nearfar.detectors.detection import fit_machine, score_machine
+from nearfar.systems.evaluation import evaluate_machines
+from nearfar.systems.ranking import fuse_machine
+from nearfar.systems.weights import weights_of
 config, machines = yaml.safe_load(open("config/config.yaml")), {machines}
 systems = {{s: weights_of(config["systems"][s]["weights"], config["core"]) for s in {systems}}}
 clips = {{m: f"results/clips/{{m}}.parquet" for m in machines}}
@@ -140,10 +138,10 @@ def calls(folder, machines):
     project = Project.__new__(Project)
     project.folder, project.machines = Path(folder), machines
     project.config = yaml.safe_load(Path(folder, "config/config.yaml").read_text())
-    from nearfar import job
-    from nearfar.evaluation import evaluate_machines
-    from nearfar.system import fuse_machine
-    from nearfar.weights import weights_of
+    from nearfar.jobs import job
+    from nearfar.systems.evaluation import evaluate_machines
+    from nearfar.systems.ranking import fuse_machine
+    from nearfar.systems.weights import weights_of
 
     job._without_pandas()
     parts = {"imports, once": time.process_time()}
@@ -168,7 +166,7 @@ def starting(times=10):
     """Return the CPU-seconds of a job that reads and writes a small table, by Snakemake's own start of a script."""
     before = children()
     preamble = "from snakemake.logging import logger; from snakemake.iocontainers import Snakemake\n"
-    paths = f"import sys; sys.path.insert(0, {str(ROOT / 'workflow/scripts')!r})\n"
+    paths = f"import sys; sys.path.insert(0, {str(ROOT / 'src')!r})\n"
     for _ in range(times):
         _fresh(preamble + paths + JOB)
     return (children() - before) / times

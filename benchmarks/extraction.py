@@ -18,9 +18,10 @@ import numpy as np
 import soundfile
 import torch
 
-from nearfar import backbone, eat, embed
-from nearfar.fbank import eat_inputs, frame_count, input_length
-from nearfar.provenance import MODELS
+from nearfar.backbones import eat, embed
+from nearfar.backbones import source as backbone
+from nearfar.backbones.fbank import eat_inputs, frame_count, input_length
+from nearfar.jobs.provenance import MODELS
 
 BATCHES = (1, 2, 4, 8, 16)
 SIZES = {"base, 10 s": 10, "eat-small, 4 s": 4}  # of a clip, in seconds

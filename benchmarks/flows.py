@@ -31,7 +31,7 @@ def clips(count, seed):
 
 def ours(inputs):
     """Train a flow of ours on each input."""
-    from nearfar import realnvp
+    from nearfar.detectors import realnvp
 
     return [
         realnvp.train(
@@ -44,14 +44,14 @@ def ours(inputs):
 
 def judged(flows, unseen):
     """Return the mean −log p of unseen clips under flows of ours."""
-    from nearfar import realnvp
+    from nearfar.detectors import realnvp
 
     return float(np.mean([realnvp.forward(unseen, flow)[0].mean() for flow in flows]))
 
 
 def a_step(count, times=50):
     """Return the CPU-milliseconds of a step of ``count`` flows as one stack, (count, …) arrays; 0: of one by itself."""
-    from nearfar import realnvp
+    from nearfar.detectors import realnvp
 
     rng, wanted = np.random.default_rng(0), realnvp.shapes(DIMS, HIDDEN, LAYERS)
     ahead = (count,) if count else ()

@@ -53,8 +53,8 @@ def clips_of_noise(folder, count, seconds):
 
 def embed(count):
     """Embed both channels of ``count`` clips of 1 s."""
-    from nearfar.embed import embed_machine
-    from nearfar.provenance import MODELS
+    from nearfar.backbones.embed import embed_machine
+    from nearfar.jobs.provenance import MODELS
 
     with tempfile.TemporaryDirectory() as folder:
         outputs = {channel: Path(folder, f"{channel}.parquet") for channel in ("near", "far")}

@@ -13,7 +13,7 @@ import numpy as np
 import yaml
 
 ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT / "workflow/scripts"))
+sys.path.insert(0, str(ROOT / "src"))
 VIEWS = {"eat/near": 1536, "eat/far": 1536, "lccr/pair": 128, "rtf/pair": 195, "logmel/near": 256}  # EAT base's
 SYSTEMS = ("system1", "system2", "system3", "system4")
 TABLES = [f"results/{system}/eval.csv" for system in SYSTEMS]
@@ -41,7 +41,7 @@ class Project:
 
     def add(self):
         """Add a machine: a sixth of the clips are test clips, half of them anomalous, and 1 % of the rest target."""
-        from nearfar.files import VectorWriter, write_table
+        from nearfar.jobs.files import VectorWriter, write_table
 
         name, rng = f"machine{len(self.machines):02d}", np.random.default_rng(len(self.machines))
         (self.folder / "data" / name / "train").mkdir(parents=True)
@@ -88,7 +88,7 @@ class Project:
 
 def detect(project, detector, machine, out):
     """Do what the job of a detector and a machine does, by the library call that it makes."""
-    from nearfar.detection import detect_machine
+    from nearfar.detectors.detection import detect_machine
 
     clips, views, settings = project.features(detector, machine)
     outputs = {"fits": out / f"fits/{detector}/{machine}.safetensors"}
@@ -109,7 +109,7 @@ def detect(project, detector, machine, out):
 
 def detectors(project):
     """Return the detectors that the four systems use."""
-    from nearfar.weights import weights_of
+    from nearfar.systems.weights import weights_of
 
     config = project.config
     return sorted({name for s in SYSTEMS for name in weights_of(config["systems"][s]["weights"], config["core"])})

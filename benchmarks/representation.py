@@ -19,8 +19,8 @@ from pathlib import Path
 import numpy as np
 import yaml
 
-from nearfar.bootstrap import interval, omegas, resample
-from nearfar.evaluation import labelled_sections
+from nearfar.comparison.bootstrap import interval, omegas, resample
+from nearfar.systems.evaluation import labelled_sections
 
 ROOT = Path(__file__).parents[1]
 FOLDER = Path("results/representation")

@@ -21,8 +21,8 @@ def call(job, threads):
     if job == "embedding":
         from growth import clips_of_noise
 
-        from nearfar.embed import embed_machine
-        from nearfar.provenance import MODELS
+        from nearfar.backbones.embed import embed_machine
+        from nearfar.jobs.provenance import MODELS
 
         with tempfile.TemporaryDirectory() as folder:
             paths = clips_of_noise(folder, 200, seconds=4)

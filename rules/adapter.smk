@@ -8,7 +8,7 @@ PROBED = MACHINES if ADAPTER.get("probe_every") else []
 rule adapter_inputs:
     input:
         clips=results("clips/{machine}.parquet"),
-        sources=sources("adapter_inputs.py"),
+        sources=sources("workflow/scripts/adapter/adapter_inputs.py"),
     output:
         results("features/inputs/{split}/{machine}.npy"),
     log:
@@ -20,7 +20,7 @@ rule adapter_inputs:
     params:
         channels=ADAPTER.get("channels", ["near"]),
     script:
-        "../workflow/scripts/adapter_inputs.py"
+        "../workflow/scripts/adapter/adapter_inputs.py"
 
 
 # The state of an unfinished training is no output: Snakemake deletes those of a job that fails.
@@ -37,7 +37,7 @@ rule adapter:
             results("features/inputs/train/{machine}.npy"), machine=PROBED
         ),
         probe_test=expand(results("features/inputs/test/{machine}.npy"), machine=PROBED),
-        sources=sources("adapter.py"),
+        sources=sources("workflow/scripts/adapter/adapter.py"),
     output:
         config=results("models/eat/config.json"),
         model=results("models/eat/model.safetensors"),
@@ -61,7 +61,7 @@ rule adapter:
         device=config["device"],
         state=results("models/eat/.state"),
     script:
-        "../workflow/scripts/adapter.py"
+        "../workflow/scripts/adapter/adapter.py"
 
 
 rule adapter_probe:
@@ -73,7 +73,7 @@ rule adapter_probe:
         adapted=expand(results("features/eat/near/{machine}.parquet"), machine=MACHINES),
         training=rules.adapter.output.log,
         epochs=rules.adapter.output.epochs,
-        sources=sources("adapter_probe.py"),
+        sources=sources("workflow/scripts/adapter/adapter_probe.py"),
     output:
         table=results("models/eat/probe.csv"),
         figure=results("models/eat/training.png"),
@@ -82,4 +82,4 @@ rule adapter_probe:
     conda:
         "../envs/nearfar.yaml"
     script:
-        "../workflow/scripts/adapter_probe.py"
+        "../workflow/scripts/adapter/adapter_probe.py"

@@ -6,7 +6,7 @@ AUTOENCODER = config["features"]["autoencoder"]
 rule autoencoder_model:
     input:
         clips=results("clips/{machine}.parquet"),
-        sources=sources("autoencoder_model.py"),
+        sources=sources("workflow/scripts/autoencoder/autoencoder_model.py"),
     output:
         model=results("models/autoencoder/{machine}.safetensors"),
         log=results("models/autoencoder/{machine}.parquet"),
@@ -26,14 +26,14 @@ rule autoencoder_model:
         seed=config["seed"],
         device=config["device"],
     script:
-        "../workflow/scripts/autoencoder_model.py"
+        "../workflow/scripts/autoencoder/autoencoder_model.py"
 
 
 rule autoencoder:
     input:
         clips=results("clips/{machine}.parquet"),
         model=rules.autoencoder_model.output.model,
-        sources=sources("autoencoder.py"),
+        sources=sources("workflow/scripts/autoencoder/autoencoder.py"),
     output:
         results("features/autoencoder/near/{machine}.parquet"),
     log:
@@ -47,4 +47,4 @@ rule autoencoder:
     params:
         device=config["device"],
     script:
-        "../workflow/scripts/autoencoder.py"
+        "../workflow/scripts/autoencoder/autoencoder.py"

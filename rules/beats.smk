@@ -5,7 +5,7 @@ BEATS = config["features"]["beats"]
 rule beats_backbone:
     input:
         files=local_backbone(BEATS["backbone"]["name"]),
-        sources=sources("backbone.py"),
+        sources=sources("workflow/scripts/backbones/backbone.py"),
     output:
         results("models/beats/config.json"),
         results("models/beats/model.safetensors"),
@@ -18,14 +18,14 @@ rule beats_backbone:
         **BEATS["backbone"],
         seed=config["seed"],
     script:
-        "../workflow/scripts/backbone.py"
+        "../workflow/scripts/backbones/backbone.py"
 
 
 rule beats:
     input:
         clips=results("clips/{machine}.parquet"),
         model=rules.beats_backbone.output,
-        sources=sources("embedding.py"),
+        sources=sources("workflow/scripts/backbones/embed.py"),
     output:
         **{
             channel: results("features/beats/%s/{machine}.parquet" % channel)
@@ -43,4 +43,4 @@ rule beats:
         **{key: BEATS[key] for key in ("pooling", "layers", "batch", "precision")},
         device=config["device"],
     script:
-        "../workflow/scripts/embedding.py"
+        "../workflow/scripts/backbones/embed.py"

@@ -3,11 +3,17 @@ from pathlib import Path
 
 import yaml
 
-sys.path.insert(0, str(Path(workflow.basedir) / "workflow/scripts"))
+sys.path.insert(0, str(Path(workflow.basedir) / "src"))
 
-from nearfar import challenge, dataset, settings
+from nearfar.challenge import sets as challenge
+from nearfar.data import dataset
+from nearfar import settings
 from nearfar.errors import NearfarError
-from nearfar.provenance import local_backbone, prefer_this_clone, sources as sources_of
+from nearfar.jobs.provenance import (
+    local_backbone,
+    prefer_this_clone,
+    sources as sources_of,
+)
 
 prefer_this_clone()
 
@@ -59,17 +65,17 @@ TRAINING_MACHINES = stopping(
 PLAIN_FEATURES = [name for name in config["features"] if name not in settings.LEARNED]
 
 
-def names(values):
+def any_of(values):
     """Return a wildcard constraint that admits these names only."""
     return "|".join(map(re.escape, values)) or "$."
 
 
 wildcard_constraints:
-    machine=names(FOLDERS),
-    detector=names(config["detectors"]),
-    system=names(config["systems"]),
+    machine=any_of(FOLDERS),
+    detector=any_of(config["detectors"]),
+    system=any_of(config["systems"]),
     channel="near|far|pair",
-    feature=names(config["features"]),
+    feature=any_of(config["features"]),
 
 
 def sources(*scripts):
@@ -83,8 +89,8 @@ def detector(wildcards):
 
 
 def method_file(wildcards):
-    """Return the file of a detector's method, relative to workflow/scripts."""
-    return f"nearfar/detectors/{detector(wildcards)['method']}.py"
+    """Return the file of a detector's method, relative to the repository."""
+    return f"src/nearfar/detectors/methods/{detector(wildcards)['method']}.py"
 
 
 def eat_model():
@@ -111,7 +117,7 @@ def views(wildcards):
 
 def weights(wildcards):
     """Return the weight of every detector of a system (Eq. 1)."""
-    from nearfar.weights import weights_of
+    from nearfar.systems.weights import weights_of
 
     return weights_of(config["systems"][wildcards.system]["weights"], config["core"])
 
@@ -183,7 +189,7 @@ def development_table(wildcards):
 
 def description(wildcards):
     """Return what the configuration tells of a system, in the words of the challenge's metadata."""
-    from nearfar.submission_meta import describe
+    from nearfar.challenge.metadata import describe
 
     return describe(used_detectors(wildcards), config["features"])
 
@@ -210,7 +216,7 @@ def start_jobs_at_once():
 
 def print_tables():
     """Print the tables that this run was asked for, all systems' where it named none."""
-    from nearfar.tables import readable
+    from nearfar.systems.tables import readable
 
     tables = [results(f"{system}/eval.csv") for system in config["systems"]]
     named = [word for word in sys.argv[1:] if word.startswith(results(""))]

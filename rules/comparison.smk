@@ -13,7 +13,7 @@ rule compare:
             for system in STATISTICS["systems"] or config["systems"]
             for machine in MACHINES
         ],
-        sources=sources("compare.py"),
+        sources=sources("workflow/scripts/comparison/compare.py"),
     output:
         table=results("compare.csv"),
         page=results("compare.md"),
@@ -27,14 +27,14 @@ rule compare:
         seed=config["seed"],
         resamples=STATISTICS["resamples"],
     script:
-        "../workflow/scripts/compare.py"
+        "../workflow/scripts/comparison/compare.py"
 
 
 rule ablation:
     input:
         clips=of_machines("clips/{machine}.parquet"),
         normalized=normalized_scores(config["detectors"]),
-        sources=sources("ablation.py"),
+        sources=sources("workflow/scripts/comparison/ablation.py"),
     output:
         results("ablation.csv"),
     log:
@@ -57,18 +57,18 @@ rule ablation:
         seed=config["seed"],
         resamples=STATISTICS["resamples"],
     script:
-        "../workflow/scripts/ablation.py"
+        "../workflow/scripts/comparison/ablation.py"
 
 
-rule weights:
+rule weight_choice:
     input:
         clips=of_machines("clips/{machine}.parquet"),
         normalized=normalized_scores([*config["core"], *sorted(GIVEN)]),
-        sources=sources("weights.py"),
+        sources=sources("workflow/scripts/comparison/weight_choice.py"),
     output:
         results("weights.csv"),
     log:
-        results("logs/weights.log"),
+        results("logs/weight_choice.log"),
     conda:
         "../envs/nearfar.yaml"
     params:
@@ -80,4 +80,4 @@ rule weights:
         seed=config["seed"],
         resamples=STATISTICS["resamples"],
     script:
-        "../workflow/scripts/weights.py"
+        "../workflow/scripts/comparison/weight_choice.py"

@@ -1,29 +1,10 @@
-# From a folder of clips, or from nothing, to the clip tables.
-
-
-rule factory:
-    input:
-        sources=sources("factory.py"),
-    output:
-        directory(results("factory/{machine}")),
-    log:
-        results("logs/factory/{machine}.log"),
-    conda:
-        "../envs/nearfar.yaml"
-    params:
-        **{
-            key: config["factory"][key]
-            for key in ("seconds", "train_source", "train_target", "test")
-        },
-        seed=config["seed"],
-    script:
-        "../workflow/scripts/factory.py"
+# From a folder of clips to the clip tables.
 
 
 rule clips:
     input:
         folder=lambda w: FOLDERS[w.machine] if SIMULATED else [],
-        sources=sources("clips.py"),
+        sources=sources("workflow/scripts/data/clips.py"),
     output:
         results("clips/{machine}.parquet"),
     log:
@@ -36,4 +17,4 @@ rule clips:
             "" if SIMULATED else dataset.fingerprint(FOLDERS[w.machine])
         ),
     script:
-        "../workflow/scripts/clips.py"
+        "../workflow/scripts/data/clips.py"

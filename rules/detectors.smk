@@ -6,7 +6,9 @@ rule detect:
     input:
         clips=results("clips/{machine}.parquet"),
         views=views,
-        sources=lambda w: sources("detect.py", method_file(w)),
+        sources=lambda w: sources(
+            "workflow/scripts/detectors/detect.py", method_file(w)
+        ),
     output:
         fits=results("fits/{detector}/{machine}.safetensors"),
         scores=results("scores/{detector}/{machine}.parquet"),
@@ -25,4 +27,4 @@ rule detect:
         normalization=lambda w: config["normalization"]
         | detector(w).get("normalization", {}),
     script:
-        "../workflow/scripts/detect.py"
+        "../workflow/scripts/detectors/detect.py"

@@ -3,7 +3,7 @@
 
 rule pretraining_data:
     input:
-        sources=sources("pretraining_data.py"),
+        sources=sources("workflow/scripts/pretraining/pretraining_data.py"),
     output:
         results("pretraining/inputs.npy"),
     log:
@@ -16,13 +16,13 @@ rule pretraining_data:
         **config["pretraining"]["data"],
         seed=config["seed"],
     script:
-        "../workflow/scripts/pretraining_data.py"
+        "../workflow/scripts/pretraining/pretraining_data.py"
 
 
 rule pretraining:
     input:
         inputs=rules.pretraining_data.output[0],
-        sources=sources("pretraining.py"),
+        sources=sources("workflow/scripts/pretraining/pretraining.py"),
     output:
         config=results("models/pretrained/config.json"),
         weights=results("models/pretrained/model.safetensors"),
@@ -42,4 +42,4 @@ rule pretraining:
         seed=config["seed"],
         device=config["device"],
     script:
-        "../workflow/scripts/pretraining.py"
+        "../workflow/scripts/pretraining/pretraining.py"

@@ -7,7 +7,7 @@ rule fuse:
             results(f"normalized/{name}/{w.machine}.parquet")
             for name in sorted(weights(w))
         ],
-        sources=sources("fuse.py"),
+        sources=sources("workflow/scripts/systems/fuse.py"),
     output:
         results("{system}/scores/{machine}.parquet"),
     log:
@@ -20,14 +20,14 @@ rule fuse:
         ranks=lambda w: config["systems"][w.system].get("ranks", config["ranks"]),
         percentile=config["decision"]["percentile"],
     script:
-        "../workflow/scripts/fuse.py"
+        "../workflow/scripts/systems/fuse.py"
 
 
 rule evaluate:
     input:
         clips=of_machines("clips/{machine}.parquet"),
         scores=of_machines("{system}/scores/{machine}.parquet"),
-        sources=sources("evaluate.py"),
+        sources=sources("workflow/scripts/systems/evaluate.py"),
     output:
         results("{system}/eval.csv"),
     log:
@@ -38,14 +38,14 @@ rule evaluate:
     params:
         machines=MACHINES,
     script:
-        "../workflow/scripts/evaluate.py"
+        "../workflow/scripts/systems/evaluate.py"
 
 
 rule ranking:
     input:
         clips=of_machines("clips/{machine}.parquet"),
         scores=of_machines("{system}/scores/{machine}.parquet"),
-        sources=sources("ranking.py"),
+        sources=sources("workflow/scripts/systems/ranking.py"),
     output:
         results("{system}/ranking.csv"),
     log:
@@ -56,18 +56,18 @@ rule ranking:
     params:
         machines=MACHINES,
     script:
-        "../workflow/scripts/ranking.py"
+        "../workflow/scripts/systems/ranking.py"
 
 
-rule detectors:
+rule detector_table:
     input:
         clips=of_machines("clips/{machine}.parquet"),
         normalized=normalized_scores(config["detectors"]),
-        sources=sources("detectors.py"),
+        sources=sources("workflow/scripts/systems/detector_table.py"),
     output:
         results("detectors.csv"),
     log:
-        results("logs/detectors.log"),
+        results("logs/detector_table.log"),
     localrule: True
     conda:
         "../envs/nearfar.yaml"
@@ -75,4 +75,4 @@ rule detectors:
         machines=MACHINES,
         detectors=list(config["detectors"]),
     script:
-        "../workflow/scripts/detectors.py"
+        "../workflow/scripts/systems/detector_table.py"

@@ -11,7 +11,7 @@ import yaml
 
 ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared"
-sys.path.insert(0, str(ROOT / "workflow/scripts"))
+sys.path.insert(0, str(ROOT / "src"))
 
 
 @pytest.fixture(scope="session")
@@ -67,7 +67,7 @@ class Project:
 
     def __init__(self, folder, settings):
         self.folder = Path(folder)
-        for part in ("rules", "workflow", "profiles", "config", "envs"):
+        for part in ("rules", "src", "workflow", "resources", "profiles", "config", "envs"):
             shutil.copytree(ROOT / part, self.folder / part, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
         shutil.copy(ROOT / "Snakefile", self.folder)
         self.config = yaml.safe_load((ROOT / "config/config.yaml").read_text())

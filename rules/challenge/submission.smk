@@ -1,0 +1,49 @@
+# From the fused scores of up to four systems to one zip for the challenge.
+
+# Told here in one line: to what an input function raises Snakemake adds a traceback.
+if any("submission" in word for word in sys.argv[1:]):
+    submitted_machines()
+    technical_report()
+
+
+rule submission:
+    input:
+        scores=submitted("{system}/scores/{machine}.parquet"),
+        models=used_models,
+        table=development_table,
+        sources=sources("workflow/scripts/challenge/submission.py"),
+    output:
+        directory(results("{system}/submission")),
+    log:
+        results("logs/submission/{system}.log"),
+    wildcard_constraints:
+        system=any_of(config["submission"]["systems"]),
+    conda:
+        "../../envs/nearfar.yaml"
+    params:
+        machines=submitted_machines,
+        system=lambda w: w.system,
+        about=config["submission"],
+        description=description,
+    script:
+        "../../workflow/scripts/challenge/submission.py"
+
+
+rule submission_zip:
+    input:
+        systems=[
+            results(f"{system}/submission")
+            for system in config["submission"]["systems"]
+        ],
+        report=lambda w: technical_report(),
+        sources=sources("workflow/scripts/challenge/submission_zip.py"),
+    output:
+        results("submission.zip"),
+    log:
+        results("logs/submission_zip.log"),
+    conda:
+        "../../envs/nearfar.yaml"
+    params:
+        label=config["submission"]["label"],
+    script:
+        "../../workflow/scripts/challenge/submission_zip.py"

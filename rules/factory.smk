@@ -1,0 +1,20 @@
+# The simulated data set, used where no folder of clips is given.
+
+
+rule factory:
+    input:
+        sources=sources("workflow/scripts/factory/factory.py"),
+    output:
+        directory(results("factory/{machine}")),
+    log:
+        results("logs/factory/{machine}.log"),
+    conda:
+        "../envs/nearfar.yaml"
+    params:
+        **{
+            key: config["factory"][key]
+            for key in ("seconds", "train_source", "train_target", "test")
+        },
+        seed=config["seed"],
+    script:
+        "../workflow/scripts/factory/factory.py"

@@ -1,0 +1,61 @@
+# LCCR, the learned cross-channel representation: maps of both channels, one universal network, a vector a clip.
+
+
+rule lccr_maps:
+    input:
+        clips=results("clips/{machine}.parquet"),
+        sources=sources("workflow/scripts/lccr/lccr_maps.py"),
+    output:
+        results("features/lccr/maps/{machine}.npy"),
+    log:
+        results("logs/lccr_maps/{machine}.log"),
+    conda:
+        "../envs/nearfar.yaml"
+    params:
+        maps=config["features"]["lccr"]["maps"],
+    script:
+        "../workflow/scripts/lccr/lccr_maps.py"
+
+
+rule lccr_model:
+    input:
+        clips=expand(results("clips/{machine}.parquet"), machine=TRAINING_MACHINES),
+        classes=expand(results("classes/{machine}.parquet"), machine=TRAINING_MACHINES),
+        maps=expand(
+            results("features/lccr/maps/{machine}.npy"), machine=TRAINING_MACHINES
+        ),
+        sources=sources("workflow/scripts/lccr/lccr_model.py"),
+    output:
+        model=results("models/lccr/model.safetensors"),
+        log=results("models/lccr/training.parquet"),
+    log:
+        results("logs/lccr_model.log"),
+    benchmark:
+        results("benchmarks/lccr_model.tsv")
+    conda:
+        "../envs/nearfar.yaml"
+    resources:
+        gpu=GPU,
+    params:
+        maps=config["features"]["lccr"]["maps"],
+        train=config["features"]["lccr"]["train"],
+        seed=config["seed"],
+        device=config["device"],
+    script:
+        "../workflow/scripts/lccr/lccr_model.py"
+
+
+rule lccr:
+    input:
+        clips=results("clips/{machine}.parquet"),
+        maps=results("features/lccr/maps/{machine}.npy"),
+        model=rules.lccr_model.output.model,
+        sources=sources("workflow/scripts/lccr/lccr.py"),
+    output:
+        results("features/lccr/pair/{machine}.parquet"),
+    log:
+        results("logs/lccr/{machine}.log"),
+    conda:
+        "../envs/nearfar.yaml"
+    script:
+        "../workflow/scripts/lccr/lccr.py"

@@ -1,0 +1,42 @@
+# The classes that everything learned is trained on.
+
+# clusters are of the frozen backbone: the adapter is trained on them
+CLASSES_FROM = results(
+    "features/frozen/near/{machine}.parquet"
+    if config["features"]["eat"]["adapter"]
+    else "features/eat/near/{machine}.parquet"
+)
+
+
+rule classes:
+    input:
+        clips=results("clips/{machine}.parquet"),
+        embeddings=CLASSES_FROM,
+        sources=sources("workflow/scripts/learning/classes.py"),
+    output:
+        results("classes/{machine}.parquet"),
+    log:
+        results("logs/classes/{machine}.log"),
+    conda:
+        "../envs/nearfar.yaml"
+    params:
+        pseudo=config["training"]["pseudo_attributes"],
+    script:
+        "../workflow/scripts/learning/classes.py"
+
+
+rule class_plot:
+    input:
+        clips=results("clips/{machine}.parquet"),
+        embeddings=CLASSES_FROM,
+        classes=rules.classes.output,
+        sources=sources("workflow/scripts/learning/class_plot.py"),
+    output:
+        table=results("classes/{machine}.csv"),
+        figure=results("classes/{machine}.png"),
+    log:
+        results("logs/class_plot/{machine}.log"),
+    conda:
+        "../envs/nearfar.yaml"
+    script:
+        "../workflow/scripts/learning/class_plot.py"

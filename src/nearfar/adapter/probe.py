@@ -1,0 +1,120 @@
+"""kNN probe: how well a clip's distance to the nearest training clip tells anomalies, before any detector is fitted.
+
+It reads the labels of test clips, so it describes a representation and chooses nothing unless the configuration
+says so (``select: probe``), which flatters the result.
+"""
+
+import csv
+import io
+
+import numpy as np
+
+from nearfar.data.views import read_views
+from nearfar.jobs.files import read_table, write_text
+from nearfar.systems.metrics import auc
+
+FIELDS = ("when", "epoch", "machine", "auc_source", "auc_target", "auc_mean")
+
+
+def distances(train, test):
+    """Return the cosine distance (tests,) of each test vector to the nearest training vector, any domain.
+
+    train: (clips, dims), test: (tests, dims); float64 inside.
+    """
+    train, test = (_unit(np.asarray(vectors, np.float64)) for vectors in (train, test))
+    return 1 - (test @ train.T).max(axis=1)
+
+
+def _unit(vectors):
+    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+
+
+def labelled(label, domain):
+    """Return whether test clips, (clips,) of "normal" | "anomaly" | None and of domains, have an AUC in a domain."""
+    return any(_both(np.asarray(label, object)[np.asarray(domain, object) == d]) for d in ("source", "target"))
+
+
+def _both(label):
+    return {"normal", "anomaly"} <= set(label)
+
+
+def probe(train, test, label, domain, *, machine, epoch, when="epoch"):
+    """Return the row (a dict of FIELDS) of one machine's embeddings.
+
+    train, test: (clips, dims) embeddings; label: (tests,) of "normal" | "anomaly"; domain: (tests,). Each AUC is a
+    domain's normal clips against that domain's anomalies, NaN where it lacks one of them; auc_mean is the mean of
+    those that are there.
+    """
+    label, domain = np.asarray(label, object), np.asarray(domain, object)
+    scores = distances(train, test)
+    row = {"when": when, "epoch": epoch, "machine": machine}
+    for name in ("source", "target"):
+        own = domain == name
+        normal, anomalous = (scores[own & (label == word)] for word in ("normal", "anomaly"))
+        row[f"auc_{name}"] = float(auc(normal, anomalous)) if _both(label[own]) else float("nan")
+    return row | {"auc_mean": float(np.nanmean([row["auc_source"], row["auc_target"]]))}
+
+
+def probe_files(clips, features, *, epoch, when):
+    """Return the rows of machines whose test clips are labelled. clips, features: paths, one a machine."""
+    rows = []
+    for clip_table, path in zip(clips, features, strict=True):
+        table, (vectors,) = read_views(clip_table, [path])
+        train, test = table["split"] == "train", table["split"] == "test"
+        label, domain = table["label"][test], table["domain"][test]
+        if labelled(label, domain):
+            name = table["machine"][0]
+            rows.append(probe(vectors[train], vectors[test], label, domain, machine=name, epoch=epoch, when=when))
+    return rows
+
+
+def write_probe(clips, frozen, adapted, training, epochs, table, figure):
+    """Write the table of the probe before, after and (where it was asked for) between, and the plot of a training.
+
+    clips, frozen, adapted: paths, one a machine, of clip tables and of the features without and with the adapter;
+    training, epochs: the log and the probe's rows of the training; table: csv, figure: png.
+    """
+    log = read_table(training)
+    between = read_table(epochs)
+    rows = probe_files(clips, frozen, epoch=0, when="before")
+    rows += [{name: between[name][i] for name in FIELDS} for i in range(len(between["epoch"]))]
+    chosen = int(log["epoch"][log["chosen"]][0])
+    rows += probe_files(clips, adapted, epoch=chosen, when="after")
+    text = io.StringIO()
+    writer = csv.DictWriter(text, FIELDS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({name: _shown(value) for name, value in row.items()} for row in rows)
+    write_text(table, text.getvalue())
+    plot(log, rows, figure)
+
+
+def _shown(value):
+    return f"{value:.4f}" if isinstance(value, float) else value
+
+
+def plot(log, rows, path):
+    """Draw the loss terms over the epochs, and the probe of each machine, as a png."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
+
+    from nearfar.jobs.files import replacing
+
+    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    FigureCanvasAgg(figure)
+    left, right = figure.subplots(1, 2)
+    for name, label in (("loss", "loss"), ("supcon", "supervised contrastive"), ("alignment", "alignment, unweighted")):
+        left.plot(log["epoch"], log[name], marker=".", label=label)
+    left.set(xlabel="epoch", ylabel="loss", title="training")
+    left.legend(frameon=False)
+    for machine in sorted({row["machine"] for row in rows}):
+        points = sorted((row["epoch"], row["auc_mean"]) for row in rows if row["machine"] == machine)
+        right.plot(*zip(*points, strict=True), marker=".", label=machine)
+    right.axhline(0.5, color="0.7", linewidth=0.8)
+    right.set(xlabel="epoch (0: frozen backbone)", ylabel="AUC, mean of the domains", title="kNN probe")
+    if rows:
+        right.legend(frameon=False)
+    for axes in (left, right):
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    with replacing(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=120, metadata={"Software": None})

@@ -1,0 +1,140 @@
+"""Where a backbone comes from: a local folder, a hub repository at a pinned revision, or a seed."""
+
+import hashlib
+import re
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+
+from nearfar.errors import NearfarError
+from nearfar.jobs.files import replacing, write_text
+from nearfar.jobs.provenance import MODELS
+
+CONFIG, WEIGHTS = FILES = ("config.json", "model.safetensors")
+CHECKPOINT = ".pt"  # a BEATs checkpoint, converted to FILES once
+HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
+COMMIT = re.compile(r"[0-9a-f]{40}")
+
+
+def fetch(name, folder, revision=None, sha256=None, config=None, seed=0, file=None):
+    """Put the config.json and model.safetensors of backbone ``name`` into ``folder``.
+
+    ``name`` is what resolve takes, or ``untrained``, which makes an EAT (or what the ``model_type`` in ``config``
+    says) of ``config`` from ``seed``. The weights are linked, not copied; a BEATs checkpoint is converted, so that
+    its pickle is not read again. Raises NearfarError as resolve and beats.load do.
+    """
+    if name == "untrained":
+        return _untrained(config or {}, seed, folder)
+    source, folder = resolve(name, revision, sha256, file), Path(folder)
+    if source.is_file():
+        from nearfar.backbones import beats
+
+        return beats.convert(source, folder)
+    source = source.resolve()
+    if source == folder.resolve():  # a link to itself would destroy the weights
+        return
+    with replacing(folder / WEIGHTS) as temporary:
+        temporary.symlink_to((source / WEIGHTS).resolve())
+    write_text(folder / CONFIG, (source / CONFIG).read_text(encoding="utf-8"))
+
+
+def resolve(name, revision=None, sha256=None, file=None):
+    """Return the local folder that holds config.json and model.safetensors of ``name``, or a BEATs checkpoint file.
+
+    ``name`` is a checkpoint file (.pt) or a folder on this disk, a model that nearfar ships, or a hub name
+    ``owner/name``, taken from the local cache or downloaded. A folder gives its checkpoint where ``file`` names one or
+    where it is all there is.
+    Raises NearfarError for a hub name whose content nothing pins, for files that are absent or incomplete, and
+    where ``sha256`` is given and the checkpoint or model.safetensors has another.
+    """
+    if file and Path(file).suffix != CHECKPOINT:
+        raise NearfarError(f"backbone file {file!r}: no {CHECKPOINT} file; name a BEATs checkpoint, or none")
+    here = [place for place in (Path(name), MODELS / name) if place.exists()]
+    place = here[0] if here else _from_hub(str(name), revision, sha256, file)
+    source = _checkpoint(place, file) or place
+    if source.is_dir():
+        for wanted in FILES:
+            if not (source / wanted).is_file():
+                raise NearfarError(
+                    f"{source / wanted}: absent; put EAT's {' and '.join(FILES)}, or one BEATs checkpoint"
+                    f" ({CHECKPOINT}), into that folder"
+                )
+        _refuse_incomplete(source / WEIGHTS)
+    if sha256:
+        _refuse_other(source / WEIGHTS if source.is_dir() else source, sha256)
+    return source
+
+
+def _untrained(config, seed, folder):
+    """Write to ``folder`` the model that ``config`` and ``seed`` make."""
+    if config.get("model_type") == "beats":
+        from nearfar.backbones import beats
+
+        return beats.save(beats.untrained(config, seed), folder)
+    from nearfar.backbones import eat
+
+    return eat.save(eat.untrained(config, seed), {"model_type": "eat"} | config, folder)
+
+
+def _checkpoint(place, file):
+    """Return the BEATs checkpoint that a path on this disk is or holds, None for a folder with other weights."""
+    if place.is_file():
+        if place.suffix != CHECKPOINT:
+            raise NearfarError(f"{place}: no {CHECKPOINT} file; give a BEATs checkpoint, or the folder of a backbone")
+        return place
+    if file:
+        if not (place / file).is_file():
+            raise NearfarError(f"{place / file}: absent; put the BEATs checkpoint there")
+        return place / file
+    found = [] if (place / WEIGHTS).exists() else sorted(place.glob(f"*{CHECKPOINT}"))
+    if len(found) > 1:
+        raise NearfarError(f"{place}: holds {found[0].name} and {len(found) - 1} more; say which with file")
+    return found[0] if found else None
+
+
+def _from_hub(name, revision, sha256, file):
+    """Return the folder of a hub snapshot that has FILES or ``file``; HF_HUB_OFFLINE and the hub's cache apply."""
+    wanted = [file] if file else list(FILES)
+    if not HUB_NAME.fullmatch(name):
+        raise NearfarError(f"backbone {name!r}: no such folder, and not a hub name owner/name; give one of these")
+    if not revision:
+        raise NearfarError(
+            f"backbone {name!r}: no such folder, and a hub name needs a revision; give a 40-digit commit of it "
+            f"as revision (in a configuration beside the name), or name a folder with its {' and '.join(wanted)}"
+        )
+    if not COMMIT.fullmatch(revision) and not sha256:
+        raise NearfarError(f"backbone {name!r}: revision {revision!r} can change; give a 40-digit commit, or a sha256")
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    ask = partial(snapshot_download, name, revision=revision, allow_patterns=wanted)
+    if COMMIT.fullmatch(revision):  # its content cannot change: the cache needs no word from the hub
+        with suppress(LocalEntryNotFoundError):
+            folder = Path(ask(local_files_only=True))
+            if all((folder / part).is_file() for part in wanted):
+                return folder
+    try:
+        return Path(ask())
+    except Exception as error:  # the hub's client raises its own, httpx's and the system's errors
+        raise NearfarError(
+            f"backbone {name!r}: not in the hub's cache and not to be had at revision {revision}"
+            f" ({type(error).__name__}); put its {' and '.join(wanted)} into a folder and name that folder instead"
+        ) from error
+
+
+def _refuse_incomplete(path):
+    """Raise NearfarError unless the header of a safetensors file agrees with the file's size."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="numpy"):
+            pass
+    except (OSError, SafetensorError) as error:
+        raise NearfarError(f"{path}: incomplete or no safetensors file ({error}); download it again") from error
+
+
+def _refuse_other(path, sha256):
+    with open(path, "rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if found != sha256.lower():
+        raise NearfarError(f"{path}: sha256 is {found}, not {sha256}; download it again or mend the sha256")

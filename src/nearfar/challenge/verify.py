@@ -1,0 +1,159 @@
+"""What a data set holds, and what of it is not as expected."""
+
+import csv
+import re
+from collections import Counter, defaultdict
+from pathlib import Path
+
+from nearfar.data.audio import RATE, header
+from nearfar.data.clips import refuse_unusable
+from nearfar.data.dataset import wav_files
+from nearfar.data.names import HIDDEN, attribute_pairs, parse
+from nearfar.errors import NearfarError
+from nearfar.jobs.files import write_text
+from nearfar.jobs.progress import bar
+
+COLUMNS = ("machine", "source train", "target train", "test", "labelled", "seconds", "attributes")
+CHANNELS = 2
+
+
+def write_summary(folders, expected, path):
+    """Write the summary of the machines' folders as Markdown to ``path``, and say on the terminal what it finds."""
+    text, faults = summary(folders, expected)
+    write_text(path, text)
+    print(f"nearfar: {path}: {said(faults)}", flush=True)
+
+
+def said(faults):
+    """Return in a few words how many things are not as expected."""
+    return f"{len(faults)} not as expected" if faults else "all is as expected"
+
+
+def summary(folders, expected):
+    """Return the Markdown text on what is there, and the list of what is not as expected, a line each.
+
+    folders: dict from machine to folder; expected: dict from machine to what nearfar.challenge.expected says of it,
+    and nothing of a machine whose clips only have to be usable.
+    """
+    rows, faults = [COLUMNS, ("---",) * len(COLUMNS)], []
+    for machine, folder in bar(folders.items(), "verify", "machine"):
+        clips, wrong = inspect(folder)
+        wrong += attribute_faults(folder, clips)
+        wrong += unexpected(folder, clips, expected[machine]) if machine in expected else unusable(folder, clips)
+        rows.append(_row(machine, clips))
+        faults += _gathered(wrong)
+    table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    lines = "\n".join(f"- {fault}" for fault in faults)
+    return f"# Data\n\n{table}\n\n{said(faults).capitalize()}.\n\n{lines}".strip() + "\n", faults
+
+
+def inspect(folder):
+    """Return the clips of a machine's folder and the faults of the others.
+
+    Clips: dict from (split, file) to (Name, seconds); faults: (place, fault) pairs, for a name out of the grammar or a
+    file that is no clip of RATE and two channels.
+    """
+    clips, faults = {}, []
+    for split, file in wav_files(folder):
+        path = Path(folder, split, file)
+        try:
+            name, info = parse(file, split), header(path)
+        except NearfarError as error:
+            faults.append((path, re.sub(rf"^(.*/)?{re.escape(file)}: ", "", str(error))))
+            continue
+        if info.channels != CHANNELS:
+            faults.append((path, f"has {info.channels} channels, not {CHANNELS}"))
+        clips[split, file] = name, info.frames / RATE
+    return clips, faults
+
+
+def attribute_faults(folder, clips):
+    """Return (place, fault) pairs where attributes_00.csv, if there is one, says other than the clips' names."""
+    table = Path(folder, "attributes_00.csv")
+    if not table.is_file():
+        return []
+    faults, listed = [], set()
+    for number, (file, *cells) in enumerate(_rows(table), 2):
+        clip = tuple(Path(file).parts[-2:])
+        place = f"{table}, line {number}"
+        listed.add(clip)
+        pairs = [pair for pair in zip(cells[::2], cells[1::2], strict=False) if pair[0] not in ("", HIDDEN)]
+        if clip not in clips:
+            faults.append((place, f"{file} is not there, or no clip"))
+        elif pairs != attribute_pairs(clips[clip][0].attribute):
+            faults.append((place, f"{' '.join(map('='.join, pairs)) or 'nothing'} is not what the clip's name says"))
+    named = [clip for clip, (name, _) in clips.items() if name.domain]  # a table cannot tell on unlabelled clips
+    return faults + [(Path(folder, *clip), f"has no line in {table.name}") for clip in named if clip not in listed]
+
+
+def unusable(folder, clips):
+    """Return a (place, fault) pair where the clips do not suffice for a clip table."""
+    try:
+        refuse_unusable(Path(folder).name, folder, [name._asdict() for name, _ in clips.values()])
+    except NearfarError as error:
+        return [tuple(str(error).split(": ", 1))]
+    return []
+
+
+def unexpected(folder, clips, expected):
+    """Return (place, fault) pairs for numbers, lengths and attributes of clips other than ``expected``."""
+    found = Counter(_kind(name) for name, _ in clips.values())
+    wanted = expected["clips"]
+    faults = [
+        (folder, f"{found[kind]} {kind} clips, not {wanted.get(kind, 0)}")
+        for kind in sorted(found | wanted)
+        if found[kind] != wanted.get(kind, 0)
+    ]
+    for clip, (name, seconds) in clips.items():
+        path, keys = Path(folder, *clip), [key for key, _ in attribute_pairs(name.attribute)]
+        if seconds not in expected.get("seconds", [seconds]):
+            faults.append((path, f"lasts {seconds:g} s, not {_or(expected['seconds'])}"))
+        if name.domain and keys != expected.get("attributes", keys):
+            faults.append((path, f"has attributes {_listed(keys)}, not {_listed(expected['attributes'])}"))
+    return faults
+
+
+def _rows(table):
+    """Return the rows of a csv file below its header, empty ones left out."""
+    try:
+        with open(table, newline="", encoding="utf-8-sig") as file:
+            return [row for row in csv.reader(file) if row][1:]
+    except (UnicodeDecodeError, csv.Error):
+        raise NearfarError(f"{table}: not a csv file in UTF-8; unpack the archive again") from None
+
+
+def _kind(name):
+    """Return the key of a clip in the expected numbers, such as source_train_normal, or test where it is unlabelled."""
+    return f"{name.domain}_{name.split}_{name.label}" if name.domain else name.split
+
+
+def _or(values):
+    return " or ".join(f"{value:g}" for value in values)
+
+
+def _listed(keys):
+    return " ".join(keys) or "hidden"
+
+
+def _gathered(faults):
+    """Return a line a fault; the same fault of many files is one line that names the first."""
+    places = defaultdict(list)
+    for place, fault in faults:
+        places[fault].append(place)
+    return [
+        f"{where[0]}: {fault}" + (f" (and {len(where) - 1} more)" if len(where) > 1 else "")
+        for fault, where in places.items()
+    ]
+
+
+def _row(machine, clips):
+    """Return the cells of COLUMNS for the clips of a machine."""
+    names = [name for name, _ in clips.values()]
+    train = Counter(name.domain for name in names if name.split == "train")
+    test = [name for name in names if name.split == "test"]
+    values = Counter(" ".join(key for key, _ in attribute_pairs(name.attribute)) for name in names if name.domain)
+    seconds = sorted({seconds for _, seconds in clips.values()})
+    labelled = sum(name.label is not None for name in test)
+    lengths = ", ".join(f"{s:g}" for s in seconds[:4]) + (", …" if len(seconds) > 4 else "")
+    counts = map(str, (train["source"], train["target"], len(test), labelled))
+    return (machine, *counts, lengths, " / ".join(key or _listed([]) for key in values))

@@ -1,0 +1,199 @@
+"""The command ``nearfar``: what it offers to someone who has clips and no workflow."""
+
+import argparse
+import sys
+
+from nearfar.errors import NearfarError
+
+
+def main(argv=None):
+    """Run the command line and return its exit status: 0, or 2 after one line on stderr that says what to mend."""
+    parser = argparse.ArgumentParser(prog="nearfar", description="Anomalous sound detection, near and far.")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    for add in COMMANDS:
+        add(commands)
+    arguments = parser.parse_args(argv)
+    try:
+        arguments.run(arguments)
+    except NearfarError as error:
+        print(f"nearfar: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def add_embed(commands):
+    """Declare ``nearfar embed``."""
+    parser = commands.add_parser("embed", help="write the EAT or BEATs embeddings of clips to an npz file")
+    parser.add_argument("files", nargs="+", metavar="FILE", help="16 kHz wav file; mono is near only")
+    parser.add_argument(
+        "--backbone",
+        required=True,
+        help="folder with config.json and model.safetensors, BEATs checkpoint (.pt), or hub name",
+    )
+    parser.add_argument("--revision", help="commit of a hub name")
+    parser.add_argument("--file", help="BEATs checkpoint (.pt) in that folder or hub repository")
+    parser.add_argument("--sha256", help="of model.safetensors or the checkpoint, to be verified")
+    parser.add_argument("--channel", choices=["near", "far"], default="near")
+    parser.add_argument("--tokens", action="store_true", help="write the tokens too; clips must be equally long")
+    parser.add_argument("--out", required=True, metavar="FILE.npz", help="embedding (clips, 2D), file, tokens")
+    parser.set_defaults(run=embed)
+
+
+def embed(arguments):
+    """Write ``embedding`` (clips, 2D), ``file`` and, on demand, ``tokens`` (clips, 1 + patches, D) of the clips.
+
+    Raises NearfarError for what cannot be read, and for tokens of clips that are not equally long.
+    """
+    import zipfile
+    from pathlib import Path
+
+    import numpy as np
+
+    if Path(arguments.out).is_dir():
+        raise NearfarError(f"{arguments.out}: is a folder; name a file in it, such as {arguments.out}/embedding.npz")
+    from nearfar.backbones import source as backbone
+    from nearfar.backbones.embed import channel_waves, load_model, pool, token_batches
+    from nearfar.data import audio
+    from nearfar.jobs.files import replacing
+    from nearfar.jobs.progress import bar
+
+    samples = [audio.probe(file, channels=1 + audio.CHANNELS[arguments.channel]) for file in arguments.files]
+    if arguments.tokens and len(set(samples)) > 1:
+        odd = next(i for i, length in enumerate(samples) if length != samples[0])
+        raise NearfarError(
+            f"{arguments.files[odd]}: {samples[odd]} samples, the first clip has {samples[0]}; leave out --tokens"
+        )
+    model = load_model(backbone.resolve(arguments.backbone, arguments.revision, arguments.sha256, arguments.file))
+    vectors, tokens = [], []
+    with bar(None, "embed", total=len(arguments.files)) as done:
+        for _, frames, states in token_batches(model, channel_waves(arguments.files, [arguments.channel])):
+            done.update(len(states))
+            vectors.append(pool(states, frames).numpy())
+            tokens.extend([states.numpy()] if arguments.tokens else [])
+    arrays = {"embedding": np.concatenate(vectors), "file": [Path(file).name for file in arguments.files]}
+    if tokens:
+        arrays["tokens"] = np.concatenate(tokens)
+    with replacing(arguments.out) as temporary, zipfile.ZipFile(temporary, "w") as archive:
+        for name, array in arrays.items():  # np.savez cannot name an array "file"
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, np.asarray(array), allow_pickle=False)
+
+
+def add_evaluate(commands):
+    """Declare ``nearfar evaluate``."""
+    parser = commands.add_parser("evaluate", help="print the table of Ω of a folder of score files")
+    parser.add_argument("folder", metavar="DIR", help="with anomaly_score_<machine>_section_00_test.csv files")
+    parser.add_argument("--truth", metavar="DIR", help="with <machine>.csv files of file,label,domain rows")
+    parser.add_argument("--out", metavar="FILE.csv", help="write the table there too")
+    parser.set_defaults(run=evaluate)
+
+
+def evaluate(arguments):
+    """Print the table of a folder of score files. Raises NearfarError where scores and truth do not match."""
+    from nearfar.jobs.files import write_text
+    from nearfar.systems.evaluation import evaluate_folder
+    from nearfar.systems.tables import readable
+
+    table = evaluate_folder(arguments.folder, arguments.truth)
+    print(readable(table, arguments.folder))
+    if arguments.out:
+        write_text(arguments.out, table)
+
+
+def add_compare(commands):
+    """Declare ``nearfar compare``."""
+    parser = commands.add_parser("compare", help="print intervals and paired differences of folders of score files")
+    parser.add_argument(
+        "folders", nargs="+", metavar="DIR", help="with anomaly_score_<machine>_section_00_test.csv files"
+    )
+    parser.add_argument("--truth", metavar="DIR", help="with <machine>.csv files of file,label,domain rows")
+    parser.add_argument("--seed", type=int, default=0, help="of the bootstrap's draws")
+    parser.add_argument("--out", metavar="FILE.md", help="write the page there too")
+    parser.set_defaults(run=compare)
+
+
+def compare(arguments):
+    """Print the comparison of folders of score files. Raises NearfarError where they do not match."""
+    from nearfar.comparison.compare import compare_folders
+    from nearfar.jobs.files import write_text
+
+    page = compare_folders(arguments.folders, arguments.truth, seed=arguments.seed)
+    print(page, end="")
+    if arguments.out:
+        write_text(arguments.out, page)
+
+
+def add_table(commands):
+    """Declare ``nearfar table``."""
+    parser = commands.add_parser("table", help="print an eval.csv for reading")
+    parser.add_argument("file", metavar="FILE.csv")
+    parser.set_defaults(run=table)
+
+
+def table(arguments):
+    """Print the table in a file. Raises NearfarError where there is no such file."""
+    from pathlib import Path
+
+    from nearfar.systems.tables import readable
+
+    if not Path(arguments.file).is_file():
+        raise NearfarError(f"{arguments.file}: no such file; make it with snakemake --cores 2 {arguments.file}")
+    print(readable(Path(arguments.file).read_text(encoding="utf-8"), arguments.file))
+
+
+def add_verify(commands):
+    """Declare ``nearfar verify``."""
+    parser = commands.add_parser("verify", help="print what a data set holds, and what of it is not as expected")
+    parser.add_argument("folder", metavar="DIR", help="data set in the challenge's layout")
+    parser.add_argument("--configfile", metavar="FILE", help="says under data.sets what to expect")
+    parser.set_defaults(run=verify)
+
+
+def verify(arguments):
+    """Print the summary of a data set. Raises NearfarError where something is not as expected."""
+    from nearfar.challenge import sets as challenge
+    from nearfar.challenge.verify import said, summary
+    from nearfar.data import dataset
+
+    sets = challenge.read_sets(arguments.configfile) if arguments.configfile else {}
+    if sets:
+        challenge.refuse_absent(arguments.folder, sets)
+    folders = challenge.folders(arguments.folder, sets) if sets else dataset.folders(arguments.folder)
+    text, faults = summary(folders, challenge.expected(sets))
+    print(text, end="")
+    if faults:
+        raise NearfarError(f"{arguments.folder}: {said(faults)}; mend what the lines above name")
+
+
+def add_validate(commands):
+    """Declare ``nearfar validate``."""
+    parser = commands.add_parser("validate", help="check a submission against every rule of the challenge's format")
+    parser.add_argument("package", metavar="ZIP_OR_DIR", help="the zip, or the folder that holds the systems' folders")
+    parser.add_argument("--clips", metavar="DIR", help="data set whose test clips must all be scored")
+    parser.add_argument("--count", type=int, metavar="N", help="test clips of each machine; 200 in the challenge")
+    parser.set_defaults(run=validate)
+
+
+def validate(arguments):
+    """Print every breach of the format, or the counts of a submission without one. Raises NearfarError for breaches."""
+    from nearfar.challenge.check import check
+
+    breaches, counts = check(arguments.package, arguments.clips, arguments.count)
+    if breaches:
+        print("\n".join(breaches))
+        raise NearfarError(f"{arguments.package}: breaches of the format: {len(breaches)}; mend them")
+    print(counts)
+
+
+COMMANDS = [
+    add_embed,
+    add_evaluate,
+    add_compare,
+    add_verify,
+    add_table,
+    add_validate,
+]  # a subcommand is one function that declares it; heavy imports wait until it runs
+
+
+if __name__ == "__main__":
+    sys.exit(main())

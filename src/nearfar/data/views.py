@@ -1,0 +1,26 @@
+"""The views of a machine's clips, aligned with its clip table by file name."""
+
+import numpy as np
+
+from nearfar.data.clips import read_clips
+from nearfar.errors import NearfarError
+from nearfar.jobs.files import read_vectors
+
+
+def read_views(clips, paths, split=None):
+    """Return the clip table (dict of columns) and the views, a list of (clips, dims), rows in the table's order.
+
+    clips: path of the clip table; paths: of the feature files; split: "train", "test" or None for both.
+    Raises NearfarError where a clip has no features.
+    """
+    table = read_clips(clips, split)
+    return table, [_aligned(path, table["file"]) for path in paths]
+
+
+def _aligned(path, files):
+    known, vectors = read_vectors(path)
+    row = {file: i for i, file in enumerate(known)}
+    missing = [file for file in files if file not in row]
+    if missing:
+        raise NearfarError(f"{path}: has no features of {missing[0]} ({len(missing)} missing); delete it and run again")
+    return vectors[np.array([row[file] for file in files])]

@@ -1,0 +1,43 @@
+import numpy as np
+
+from nearfar.data.domains import DOMAINS, REFERENCES
+from nearfar.errors import one_of
+
+
+class Detector:
+    """One minus the largest cosine similarity to the training clips of each domain: detector K of the paper (§3).
+
+    reference: "domain" keeps a bank a domain, "pooled" one bank for all (the paper's).
+    Training clips are scored with themselves left out, exactly, so no fold is needed.
+    """
+
+    def __init__(self, reference="domain"):
+        self.reference = reference
+
+    def fit(self, view, *, domain):
+        """view: (clips, dims) of normal clips; domain: (clips,) of "source" | "target"."""
+        one_of("params.reference", self.reference, REFERENCES)
+        self.bank_ = _unit(view)
+        self.target_ = np.asarray(domain) == "target"
+        return self
+
+    def score(self, view):
+        """Return (clips, 2), the distance to the source and to the target bank, or (clips,) for "pooled"."""
+        return self._nearest(_unit(view) @ self.bank_.T)
+
+    def leave_one_out(self):
+        """Return the scores of the training clips, each against all others."""
+        similarity = self.bank_ @ self.bank_.T
+        np.fill_diagonal(similarity, -np.inf)
+        return self._nearest(similarity)
+
+    def _nearest(self, similarity):
+        if self.reference == "pooled":
+            return 1 - similarity.max(axis=1)
+        banks = {"source": ~self.target_, "target": self.target_}
+        return np.stack([1 - similarity[:, banks[d]].max(axis=1) for d in DOMAINS], axis=1)
+
+
+def _unit(view):
+    view = np.asarray(view, np.float64)
+    return view / np.linalg.norm(view, axis=1, keepdims=True)

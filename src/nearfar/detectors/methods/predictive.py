@@ -1,0 +1,62 @@
+import numpy as np
+
+from nearfar.data.domains import against_each, centre, means
+from nearfar.detectors.covariance import principal, refuse_few
+
+
+class Detector:
+    """Norm of the residual left when a ridge map predicts the far view from the near one: C1 of the paper (§3).
+
+    Both views go to their own PCA space; the ridge strength is chosen by generalised cross-validation (Golub, Heath
+    and Wahba 1979). whiten: divide each residual component by its spread over the training clips.
+    reference: "domain" takes near and far relative to each domain's means, "pooled" to the means of all clips.
+    Raises NearfarError where there are fewer clips than components.
+    """
+
+    def __init__(self, components=128, whiten=True, reference="domain"):
+        self.components, self.whiten, self.reference = components, whiten, reference
+
+    def fit(self, near, far, *, domain):
+        """near, far: (clips, dims) of normal clips; domain: (clips,) of "source" | "target"."""
+        _refuse_few(self.components, near, far)
+        self.near_centres_, self.far_centres_ = (means(v, domain, self.reference) for v in (near, far))
+        near, far = centre(near, domain, self.near_centres_), centre(far, domain, self.far_centres_)
+        self.near_basis_, self.far_basis_ = (principal(v, self.components)[0] for v in (near, far))
+        x, y = near @ self.near_basis_.T, far @ self.far_basis_.T
+        free = len(x) - len(self.near_centres_)  # each mean taken out costs a degree of freedom
+        self.weights_, degrees = _ridge(x, y, free)
+        spread = np.sqrt(((y - x @ self.weights_) ** 2).sum(axis=0) / (free - degrees))
+        # Recordings that repeat can be predicted to the last bit; the floor keeps such a component from ruling.
+        self.scale_ = np.maximum(spread, 1e-6 * y.std(axis=0)) if self.whiten else np.ones_like(spread)
+        return self
+
+    def score(self, near, far):
+        """Return (clips, 2), the residual relative to source and to target, or (clips,) for "pooled"."""
+        return against_each(self._residual, [near, far], [self.near_centres_, self.far_centres_])
+
+    def _residual(self, near, far):
+        residual = far @ self.far_basis_.T - near @ self.near_basis_.T @ self.weights_
+        return np.linalg.norm(residual / self.scale_, axis=1)
+
+
+def _ridge(x, y, free):
+    """Return the ridge map with the least generalised cross-validation error, and its degrees of freedom.
+
+    x, y: (clips, components); free: degrees of freedom that the clips have.
+    """
+    u, s, vt = np.linalg.svd(x, full_matrices=False)
+    uy = u.T @ y
+    outside = (y**2).sum() - (uy**2).sum()
+    best = None
+    for strength in s[0] ** 2 * np.logspace(-8, 2, 41):
+        shrink = s**2 / (s**2 + strength)
+        error = (outside + (((1 - shrink)[:, None] * uy) ** 2).sum()) / (free - shrink.sum()) ** 2
+        if best is None or error < best[0]:
+            best = error, strength, shrink.sum()
+    return vt.T @ ((s / (s**2 + best[1]))[:, None] * uy), best[2]
+
+
+def _refuse_few(components, *views):
+    """A map between more components than three quarters of the clips would predict the training clips by heart."""
+    for view in views:
+        refuse_few(components, view, min(3 * len(view) // 4, view.shape[1]))

@@ -1,0 +1,27 @@
+import numpy as np
+
+from nearfar.errors import NearfarError, one_of
+
+COLUMNS = {"mse": 0, "mahalanobis": [1, 2]}  # of the feature autoencoder, nearfar.autoencoder.residuals.clip_scores
+
+
+class Detector:
+    """The official baseline's scores, from what the autoencoder of the feature ``autoencoder`` leaves of a clip.
+
+    distance: "mse", the mean squared error, or "mahalanobis", the distance of the mean residual to each domain; the
+    baseline's "selective" one is the smaller, normalization: {reference: nearest}. Nothing is learned here, and the
+    autoencoder has seen all training clips: their scores are in-sample whatever ``folds``.
+    """
+
+    def __init__(self, distance="mse"):
+        self.distance = one_of("params.distance", distance, COLUMNS)
+
+    def fit(self, view, *, domain):
+        """view: (clips, 3), the feature autoencoder/near; raises NearfarError for a view of another width."""
+        if view.shape[1] != 3:
+            raise NearfarError(f"views: reconstruction reads autoencoder/near, not {view.shape[1]} columns; name it")
+        return self
+
+    def score(self, view):
+        """Return (clips,) in dB² for "mse", (clips, 2) relative to source and to target for "mahalanobis"."""
+        return np.asarray(view, np.float64)[:, COLUMNS[self.distance]]

@@ -1,0 +1,98 @@
+"""The simulated factory on disk, in the challenge's full layout."""
+
+import csv
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+
+from nearfar.errors import NearfarError
+from nearfar.factory import faults, mix, signals
+from nearfar.jobs.progress import bar
+
+MACHINES = tuple(mix.MODELS)
+TRUTH = "truth.csv"  # which fault each clip has: for the documentation, read by no detector
+
+
+def build(machine, folder, *, seconds=4.0, train_source=110, train_target=10, test=25, seed=0, variant=None):
+    """Write ``<folder>/<machine>`` and return its number of clips.
+
+    train_source, train_target: normal training clips; test: clips of each domain and label; variant: an
+    integer that draws another machine, hall and noise (the default one follows from ``seed``).
+    The folder takes its name only when complete. A factory's own folder is replaced, no other.
+    """
+    _check(machine, seconds=seconds, train_source=train_source, train_target=train_target, test=test)
+    final = Path(folder) / machine
+    if final.exists() and any(final.iterdir()) and not (final / TRUTH).exists():
+        raise NearfarError(f"{final}: holds something else than a simulated machine; choose another folder")
+    temporary = final.with_name(f".{machine}.{os.getpid()}.part")
+    wanted = clips(machine, train_source, train_target, test)
+    try:
+        _write(wanted, temporary, seconds, seed, variant)
+        if final.exists():
+            shutil.rmtree(final)
+        os.replace(temporary, final)
+    except OSError as error:
+        raise NearfarError(f"{final}: cannot be written ({error}); free some space or choose another folder") from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return len(wanted)
+
+
+def _check(machine, **numbers):
+    """Raise NearfarError where ``machine`` is unknown or a number is not positive."""
+    if machine not in MACHINES:
+        raise NearfarError(f"machine: {machine!r} is not simulated; choose one of {', '.join(MACHINES)}")
+    for key, value in numbers.items():
+        if not value > 0:
+            raise NearfarError(f"{key}: {value} is not positive; give at least {0.5 if key == 'seconds' else 1}")
+
+
+def clips(machine, train_source, train_target, test):
+    """Return the clips of one machine, in the order in which they are written."""
+    counts = {
+        ("source", "train", "normal"): train_source,
+        ("target", "train", "normal"): train_target,
+        **{(domain, "test", label): test for domain in ("source", "target") for label in ("normal", "anomaly")},
+    }
+    return [
+        mix.Clip(machine, *cell, number, faults.KINDS[number % 4] if cell[2] == "anomaly" else "")
+        for cell, count in counts.items()
+        for number in range(count)
+    ]
+
+
+def _write(wanted, folder, seconds, seed, variant):
+    """Write the clips and the two tables of one machine into ``folder``."""
+    import soundfile
+
+    for split in ("train", "test"):
+        (folder / split).mkdir(parents=True)
+    for clip in bar(wanted, "factory"):
+        wave = np.clip(sum(mix.parts(clip, seconds, seed, variant)), -1, 1)
+        soundfile.write(folder / clip.split / clip.name, wave.T, signals.RATE, subtype="PCM_16")
+    _write_rows(folder / "attributes_00.csv", ["file_name", *_keys(wanted[0])], map(_attributes, wanted))
+    _write_rows(folder / TRUTH, ["file", "fault"], ([_file(c), c.fault] for c in wanted if c.split == "test"))
+
+
+def _file(clip):
+    return f"{clip.machine}/{clip.split}/{clip.name}"
+
+
+def _keys(clip):
+    """Return the attribute columns of the csv; a machine that hides its attributes keeps one empty pair."""
+    return ["d1p", "d1v"] if mix.MODELS[clip.machine].HIDDEN else ["d1p", "d1v", "d2p", "d2v"]
+
+
+def _attributes(clip):
+    """Return one row of attributes_00.csv."""
+    if mix.MODELS[clip.machine].HIDDEN:
+        return [_file(clip), "", ""]
+    speed, load = clip.condition
+    return [_file(clip), "spd", speed, "load", load]
+
+
+def _write_rows(path, header, rows):
+    with path.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file, lineterminator="\n").writerows([header, *rows])

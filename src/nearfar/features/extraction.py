@@ -1,0 +1,24 @@
+"""Features that need no training: one clip at a time from disk to a feature file."""
+
+import importlib
+
+from nearfar.data.audio import read_clip
+from nearfar.data.clips import read_clips
+from nearfar.errors import NearfarError, naming
+from nearfar.jobs.files import VectorWriter
+from nearfar.jobs.progress import bar
+
+
+def extract_machine(clips, path, *, feature, channel, params):
+    """Write the vectors of all clips of a machine: ``nearfar/features/<feature>.py`` applied to each.
+
+    clips: path of the clip table. Raises NearfarError for an unreadable or silent clip and a vector that is not finite.
+    """
+    extract = importlib.import_module(f"nearfar.features.{feature}").extractor(**params)
+    with VectorWriter(path) as writer:
+        table = read_clips(clips)
+        for file, place in zip(table["file"], bar(table["path"], feature), strict=True):
+            vector = naming(place, extract, read_clip(place), channel)
+            if not abs(vector).sum() < float("inf"):
+                raise NearfarError(f"{place}: its {feature} is not finite; check the recording")
+            writer.add(file, vector)

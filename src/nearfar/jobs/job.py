@@ -1,0 +1,67 @@
+"""What every script of the workflow does around its one library call."""
+
+import sys
+import traceback
+from contextlib import contextmanager
+from pathlib import Path
+
+from nearfar.errors import NearfarError
+
+running = {}  # "name" and "log" of the job in this process, for nearfar.jobs.progress; empty where there is none
+
+
+@contextmanager
+def logged(snakemake):
+    """Run a script's body; end a failure in one line on the terminal and in the job's log.
+
+    What the user can mend is that line; anything else is a defect of ours, and its traceback is in the log. What stands
+    above that, or above "done", are lines of progress.
+    """
+    _without_pandas()
+    log = Path(snakemake.log[0])
+    log.write_text("")  # of an earlier run
+    running.update(name=" ".join([snakemake.rule, *snakemake.wildcards]), log=log)
+    try:
+        try:
+            yield
+        finally:
+            running.clear()  # a bar that is still open closes later, and must not have the last word
+        _append(log, "done\n")
+    except NearfarError as error:
+        line = f"nearfar: {error}"
+        _append(log, line + "\n")
+        _stop(line)
+    except Exception as error:
+        _append(log, traceback.format_exc())
+        _stop(f"nearfar: rule {snakemake.rule}: {type(error).__name__}: {error}; the traceback is in {log}")
+
+
+class _Absent:
+    """A finder to which pandas is not installed."""
+
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        if name == "pandas":
+            raise ModuleNotFoundError(name)
+
+
+def _without_pandas():
+    """Let pyarrow look for pandas in vain; it looks once, at its first array, and the import costs 0.25 CPU-seconds.
+
+    No job uses pandas through pyarrow. Afterwards it can be imported as ever.
+    """
+    import pyarrow
+
+    sys.meta_path.insert(0, _Absent)
+    pyarrow.array([0])
+    sys.meta_path.remove(_Absent)
+
+
+def _append(log, text):
+    with open(log, "a", encoding="utf-8") as file:
+        file.write(text)
+
+
+def _stop(line):
+    print(" ".join(line.split()), file=sys.stderr, flush=True)
+    raise SystemExit(1)

@@ -1,0 +1,88 @@
+import csv
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from conftest import write_machine
+
+from nearfar.adapter.files import ROWS
+from nearfar.adapter.probe import distances, labelled, probe, probe_files, write_probe
+from nearfar.data.clips import read_clips, write_clips
+from nearfar.jobs.files import VectorWriter, write_table
+
+TRAIN = np.array([[1, 0], [0, 5]])
+TEST = np.array([[2, 0], [3, 4], [1, 1], [-1, 0], [0, 1], [-3, -4]])
+LABEL = np.array(["normal", "anomaly", "normal", "anomaly", "normal", "anomaly"], object)
+DOMAIN = np.array(["source", "source", "source", "source", "target", "target"], object)
+
+
+def test_distance_to_the_nearest_by_hand():
+    np.testing.assert_allclose(distances(TRAIN, TEST), [0, 0.2, 1 - np.sqrt(0.5), 1, 0, 1.6], atol=1e-12)
+
+
+def test_probe_by_hand():
+    row = probe(TRAIN, TEST, LABEL, DOMAIN, machine="fan", epoch=3)
+    # source: normals 0 and 0.293, anomalies 0.2 and 1: three of four pairs are in order
+    assert row == {
+        "when": "epoch",
+        "epoch": 3,
+        "machine": "fan",
+        "auc_source": 0.75,
+        "auc_target": 1,
+        "auc_mean": 0.875,
+    }
+
+
+def test_a_domain_without_anomalies_has_no_auc():
+    label = np.where(DOMAIN == "target", "normal", LABEL)
+    row = probe(TRAIN, TEST, label, DOMAIN, machine="fan", epoch=0)
+    assert np.isnan(row["auc_target"]) and row["auc_mean"] == row["auc_source"] == 0.75
+
+
+@pytest.mark.parametrize(("label", "expected"), [(LABEL, True), ([None] * 6, False), (["normal"] * 6, False)])
+def test_labelled(label, expected):
+    assert labelled(label, DOMAIN) is expected
+
+
+def write_features(path, table, shift):
+    with VectorWriter(path) as writer:
+        for file, label in zip(table["file"], table["label"], strict=True):
+            random = np.random.default_rng(len(file) + sum(map(ord, file)))
+            writer.add(file, random.normal(1, 0.1, 4) - [0, 0, 0, shift * (label == "anomaly")])
+
+
+def test_table_and_plot(tmp_path):
+    write_machine(tmp_path, "alpha", test=3, seconds=0.1)
+    clips = tmp_path / "clips.parquet"
+    write_clips("alpha", tmp_path / "alpha", clips)
+    table = read_clips(clips)
+    write_features(tmp_path / "frozen", table, 0)
+    write_features(tmp_path / "adapted", table, 3)
+    log = {"epoch": [1, 2], "loss": [2.0, 1.0], "supcon": [1.0, 0.5], "alignment": [2.0, 1.0], "chosen": [False, True]}
+    write_table(tmp_path / "training", log)
+    between = {"when": "epoch", "epoch": 1, "machine": "alpha", "auc_source": 0.6, "auc_target": 0.8, "auc_mean": 0.7}
+    for name, rows in (("none", []), ("one", [between])):
+        write_table(tmp_path / "epochs", pa.Table.from_pylist(rows, ROWS))
+        out = tmp_path / f"{name}.csv", tmp_path / f"{name}.png"
+        given = [[clips], [tmp_path / "frozen"], [tmp_path / "adapted"]]
+        write_probe(*given, tmp_path / "training", tmp_path / "epochs", *out)
+        found = list(csv.DictReader(out[0].open()))
+        assert [(row["when"], row["epoch"]) for row in found] == [
+            ("before", "0"),
+            *[("epoch", "1")] * len(rows),
+            ("after", "2"),
+        ]
+        assert float(found[-1]["auc_mean"]) == 1 > float(found[0]["auc_mean"])
+        first = out[1].read_bytes()
+        write_probe(*given, tmp_path / "training", tmp_path / "epochs", *out)
+        assert first == out[1].read_bytes() and first.startswith(b"\x89PNG")
+
+
+def test_machines_without_labels_are_left_out(tmp_path):
+    write_machine(tmp_path, "alpha", seconds=0.1)
+    for number, path in enumerate(sorted((tmp_path / "alpha/test").iterdir())):
+        path.rename(path.with_name(f"section_00_{number:04d}.wav"))
+    clips = tmp_path / "clips.parquet"
+    write_clips("alpha", tmp_path / "alpha", clips)
+    write_features(tmp_path / "frozen", read_clips(clips), 0)
+    assert probe_files([clips], [tmp_path / "frozen"], epoch=0, when="before") == []

@@ -1,0 +1,102 @@
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from nearfar.errors import NearfarError
+from nearfar.features import logmel, rtf
+
+
+@pytest.fixture
+def wave():
+    random = np.random.default_rng(0)
+    near = np.cumsum(random.standard_normal(32000)) * 1e-3  # a steep spectrum
+    far = 0.3 * np.roll(near, 5) + 0.01 * random.standard_normal(32000)
+    return np.stack([near - near.mean(), far], axis=1).astype(np.float32)
+
+
+def delayed(delay, gain, frames=64000):
+    """White noise near, the same ``delay`` samples later and ``gain`` times as strong far."""
+    noise = np.random.default_rng(1).standard_normal(frames + delay).astype(np.float32)
+    return np.stack([noise[delay:], gain * noise[: len(noise) - delay]], axis=1)
+
+
+@pytest.mark.parametrize("gain", [1e-3, 30])
+def test_logmel_gain_shifts_means_only(wave, gain):
+    extract = logmel.extractor()
+    wave[5000:9000] = 0  # digital silence is where an absolute floor would distort
+    one, other = extract(wave, "near"), extract(wave * np.float32(gain), "near")
+    assert one.shape == (256,) and one.dtype == np.float32
+    np.testing.assert_allclose(other[:128] - one[:128], 2 * np.log(gain), atol=2e-3)
+    np.testing.assert_allclose(other[128:], one[128:], atol=2e-3)
+
+
+def test_logmel_of_a_tone_peaks_in_its_band(wave):
+    tone = np.sin(2 * np.pi * 1000 * np.arange(32000) / 16000).astype(np.float32)
+    extract = logmel.extractor()
+    features = extract(np.stack([tone, wave[:, 1]], axis=1), "near")
+    # Slaney: 1 kHz is mel 15 of 45.25, so band 15 / (45.25 / 129) - 1
+    assert abs(features[:128].argmax() - 41.8) < 1
+    assert not np.allclose(features, extract(np.stack([tone, wave[:, 1]], axis=1), "far"))
+
+
+def test_features_refuse_channels_and_clips_they_cannot_hear(wave):
+    with pytest.raises(NearfarError, match="logmel/pair"):
+        logmel.extractor()(wave, "pair")
+    with pytest.raises(NearfarError, match="rtf/near"):
+        rtf.extractor()(wave, "near")
+    for module, channel in ((logmel, "far"), (rtf, "pair")):
+        with pytest.raises(NearfarError, match="shorter than n_fft"):
+            module.extractor()(wave[:1000], channel)
+
+
+@pytest.mark.parametrize("gain", [1e-3, 30])
+def test_rtf_ignores_a_gain_on_both_channels(wave, gain):
+    extract = rtf.extractor()
+    one, other = extract(wave, "pair"), extract(wave * np.float32(gain), "pair")
+    assert one.shape == (192,) and one.dtype == np.float32
+    np.testing.assert_allclose(other, one, atol=1e-4)
+
+
+def test_rtf_of_a_gain_is_its_logarithm():
+    magnitude, cosine, sine = np.split(rtf.extractor()(delayed(0, 0.5), "pair"), 3)
+    np.testing.assert_allclose(magnitude, np.log(0.5), atol=1e-4)
+    np.testing.assert_allclose(cosine, 1, atol=1e-4)
+    np.testing.assert_allclose(sine, 0, atol=1e-4)
+
+
+def test_rtf_of_a_delay_is_the_mean_phasor_of_each_band():
+    edges = rtf.mel_edges(64, 1024, 16000)
+    phasor = np.exp(-2j * np.pi * np.arange(513) * 6 / 1024)
+    expected = 0.5 * np.array([phasor[a:b].mean() for a, b in zip(edges[:-1], edges[1:], strict=True)])
+    magnitude, cosine, sine = np.split(rtf.extractor()(delayed(6, 0.5), "pair"), 3)
+    np.testing.assert_allclose(magnitude, np.log(np.abs(expected)), atol=0.1)
+    np.testing.assert_allclose(cosine + 1j * sine, expected / np.abs(expected), atol=0.1)
+
+
+def test_rtf_points_from_near_to_far():
+    swapped = rtf.extractor()(delayed(0, 0.5)[:, ::-1], "pair")
+    np.testing.assert_allclose(swapped[:64], np.log(2), atol=1e-4)
+
+
+def test_rtf_of_an_empty_far_channel_is_finite():
+    wave = delayed(0, 0)
+    assert np.isfinite(rtf.extractor()(wave, "pair")).all()
+
+
+@pytest.mark.parametrize(("bands", "n_fft"), [(64, 1024), (128, 1024), (40, 512), (500, 1024)])
+def test_mel_edges_cover_all_bins_but_dc(bands, n_fft):
+    edges = rtf.mel_edges(bands, n_fft, 16000)
+    assert len(edges) == bands + 1 and edges[0] == 1 and edges[-1] == n_fft // 2 + 1
+    assert (np.diff(edges) >= 1).all()
+
+
+def test_too_many_bands_are_refused():
+    with pytest.raises(NearfarError, match="bands: 600"):
+        rtf.mel_edges(600, 1024, 16000)
+
+
+def test_modules_without_a_network_do_not_import_torch():
+    code = "import sys, nearfar.features.rtf, nearfar.learning.sampling; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0

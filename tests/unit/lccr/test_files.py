@@ -1,0 +1,71 @@
+"""Classes of training clips, and LCCR from file to file."""
+
+import csv
+
+import numpy as np
+import pytest
+from conftest import write_machine
+
+from nearfar.data.clips import read_clips, write_clips
+from nearfar.jobs.files import VectorWriter, read_table, read_vectors
+from nearfar.lccr.files import embed_lccr, train_lccr
+from nearfar.lccr.maps import write_maps
+from nearfar.learning import classes
+
+
+def tables(tmp_path, attribute):
+    """Return the clip table and an embedding file in which the training clips fall into two groups."""
+    write_machine(tmp_path, "m", source=30, target=10, attribute=attribute)
+    write_clips("m", tmp_path / "m", tmp_path / "clips.parquet")
+    clips = read_clips(tmp_path / "clips.parquet")
+    rng = np.random.default_rng(0)
+    with VectorWriter(tmp_path / "embedding.parquet") as writer:
+        for i, file in enumerate(clips["file"][::-1]):
+            writer.add(file, rng.standard_normal(8) * 0.1 + 5 * (i % 2))
+    return tmp_path / "clips.parquet", tmp_path / "embedding.parquet"
+
+
+@pytest.mark.parametrize(
+    ("attribute", "pseudo", "expected"),
+    [
+        ("spd_1", True, {"m/spd_1"}),
+        ("noAttribute", True, {"m/cluster_0", "m/cluster_1"}),
+        ("noAttribute", False, {"m/cluster_0"}),
+    ],
+)
+def test_clusters_stand_in_for_hidden_attributes(tmp_path, attribute, pseudo, expected):
+    classes.write_classes(*tables(tmp_path, attribute), tmp_path / "classes.parquet", pseudo=pseudo)
+    rows = read_table(tmp_path / "classes.parquet")
+    assert len(rows["file"]) == 40 and set(rows["class"]) == expected
+    assert (rows["silhouette"] > 0.9).all() == (len(expected) == 2)
+
+
+def test_lccr_embeds_a_clip_by_its_own_windows(tmp_path):
+    clips, embedding = tables(tmp_path, "spd_1")
+    classes.write_classes(clips, embedding, tmp_path / "classes.parquet")
+    maps, model = tmp_path / "maps.npy", tmp_path / "model.safetensors"
+    write_maps(read_clips(clips)["path"], maps, mels=32)
+    train_lccr(
+        [clips], [tmp_path / "classes.parquet"], [maps], model, tmp_path / "log.parquet",
+        map_params={"mels": 32}, params={"epochs": 1, "batch": 16, "crop": 8}, seed=0, device="cpu",
+    )  # fmt: skip
+    embed_lccr(clips, maps, model, tmp_path / "lccr.parquet")
+    longer = np.pad(np.load(maps), ((0, 0), (0, 0), (0, 0), (0, 5)), mode="wrap")
+    np.save(tmp_path / "longer.npy", longer)  # as if another clip of the machine were longer
+    embed_lccr(clips, tmp_path / "longer.npy", model, tmp_path / "again.parquet")
+    files, vectors = read_vectors(tmp_path / "lccr.parquet")
+    assert vectors.shape == (48, 128) and list(files) == list(read_clips(clips)["file"])
+    assert np.array_equal(read_vectors(tmp_path / "again.parquet")[1], vectors)
+
+
+def test_classes_are_shown_to_a_person(tmp_path):
+    clips, embedding = tables(tmp_path, "noAttribute")
+    classes.write_classes(clips, embedding, tmp_path / "classes.parquet")
+    classes.show_classes(clips, embedding, tmp_path / "classes.parquet", tmp_path / "m.csv", tmp_path / "m.png")
+    with open(tmp_path / "m.csv", newline="") as file:
+        shown = list(csv.DictReader(file))
+    rows = read_table(tmp_path / "classes.parquet")
+    assert [(row["file"], row["class"]) for row in shown] == list(zip(rows["file"], rows["class"], strict=True))
+    assert {row["cluster"] for row in shown} == {"0", "1"}
+    assert all(0.9 < float(row["silhouette"]) <= 1 for row in shown)
+    assert (tmp_path / "m.png").read_bytes().startswith(b"\x89PNG")

@@ -1,0 +1,91 @@
+"""Normalization, ranks, fusion and the decision."""
+
+import numpy as np
+import pytest
+
+from nearfar.detectors.normalization import normalize
+from nearfar.systems.fusion import fuse, test_ranks, train_ranks
+from nearfar.systems.weights import weights_of
+
+test_ranks.__test__ = False  # its name is the configuration's word, not a test's
+DOMAIN = np.array(["source"] * 90 + ["target"] * 10)
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)
+
+
+def test_normalization_of_one_number_changes_no_rank(rng):
+    train, test = rng.gamma(2, size=100), rng.gamma(3, size=200)
+    for normalized, plain in zip(normalize(train, test, DOMAIN), (train, test), strict=True):
+        assert np.array_equal(np.argsort(normalized), np.argsort(plain))
+        assert len(np.unique(normalized)) == len(np.unique(plain))
+
+
+def test_normalization_of_two_by_hand():
+    train = np.array([[1.0, 9.0], [3.0, 9.0], [9.0, 10.0], [9.0, 14.0]])
+    domain = np.array(["source", "source", "target", "target"])
+    # source: mean 2, spread 1; target: mean 12, spread 2
+    _, test = normalize(train, np.array([[4.0, 20.0], [9.0, 10.0]]), domain, pseudo_clips=0)
+    np.testing.assert_allclose(test, [2.0, -1.0])
+    # two target clips of variance 4 and two pseudo-clips of variance 1
+    _, test = normalize(train, np.array([[100.0, 15.0]]), domain, pseudo_clips=2)
+    np.testing.assert_allclose(test, [3 / np.sqrt(2.5)])
+    _, test = normalize(train, np.array([[4.0, 20.0], [9.0, 3.0]]), domain, reference="nearest")
+    assert test[0] > test[1]
+
+
+def test_two_references_take_the_offset_between_domains_away(rng):
+    """Target normals score higher on both references; the official AUC would count them as anomalies."""
+    train = np.vstack([rng.normal([1, 3], 0.1, (90, 2)), rng.normal([3, 2], 0.1, (10, 2))])
+    source, target = rng.normal([1, 3], 0.1, (50, 2)), rng.normal([3, 2], 0.1, (50, 2))
+    _, test = normalize(train, np.vstack([source, target]), DOMAIN)
+    _, nearest = normalize(train, np.vstack([source, target]), DOMAIN, reference="nearest")
+    assert abs(np.mean(test[:50][:, None] > test[50:][None]) - 0.5) < 0.2
+    assert np.mean(nearest[:50][:, None] > nearest[50:][None]) == 0
+
+
+def test_scores_that_are_all_equal_stay_finite(rng):
+    train = np.full(100, 999.0) + 1e-12 * rng.standard_normal(100)
+    normalized = normalize(train, np.array([999.0, 1500.0, 700.0]), DOMAIN)[1]
+    assert np.isfinite(normalized).all()
+    assert list(np.argsort(normalized)) == [2, 0, 1]
+
+
+def test_ranks_within_the_test_set():
+    np.testing.assert_allclose(test_ranks(np.array([5.0, 1.0, 5.0, 9.0])), [0.625, 0.25, 0.625, 1.0])
+
+
+def test_ranks_among_training_scores_increase_beyond_the_largest(rng):
+    training = rng.standard_normal(200)
+    scores = np.linspace(-30, 300, 5000)
+    ranks = train_ranks(scores, training)
+    assert (np.diff(ranks) > 0).all()
+    np.testing.assert_allclose(train_ranks(np.sort(training), training), np.linspace(0, 1, 200), atol=1e-12)
+    assert train_ranks(training[:1], training) == train_ranks(np.append(training[0], 99.0), training)[0]
+
+
+def test_the_core_shares_what_the_others_leave():
+    assert weights_of({"raw": 0.7}, ["m", "f"]) == pytest.approx({"m": 0.15, "f": 0.15, "raw": 0.7})
+    assert weights_of({"raw": 1.0}, ["m", "f"]) == {"raw": 1.0}
+
+
+def test_fusion_by_hand():
+    train = {"a": np.arange(10.0), "b": np.arange(10.0)}
+    test = {"a": np.array([1.0, 2.0, 3.0, 50.0]), "b": np.array([9.0, 1.0, 2.0, 60.0])}
+    score, decision, training = fuse(train, test, {"a": 0.75, "b": 0.25})
+    np.testing.assert_allclose(score, 0.75 * np.array([0.25, 0.5, 0.75, 1]) + 0.25 * np.array([0.75, 0.25, 0.5, 1]))
+    np.testing.assert_allclose(training, np.linspace(0, 1, 10))
+    assert list(decision) == [0, 0, 0, 1]
+    by_train, same, _ = fuse(train, test, {"a": 0.75, "b": 0.25}, ranks="train")
+    np.testing.assert_allclose(by_train[:3], [1 / 12 + 0.25, 7 / 36, 11 / 36])
+    assert by_train[3] > 1 and np.array_equal(same, decision)
+
+
+def test_a_clip_is_judged_the_same_alone_by_train_ranks(rng):
+    train = {name: rng.standard_normal(100) for name in "ab"}
+    test = {name: rng.standard_normal(20) for name in "ab"}
+    together, *_ = fuse(train, test, {"a": 0.5, "b": 0.5}, ranks="train")
+    alone, *_ = fuse(train, {name: scores[:1] for name, scores in test.items()}, {"a": 0.5, "b": 0.5}, ranks="train")
+    assert alone[0] == together[0]

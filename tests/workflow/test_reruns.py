@@ -1,0 +1,128 @@
+"""What a change reruns: exactly what depends on it (reference: the signature test of the workflow)."""
+
+import copy
+import os
+import shutil
+
+import pytest
+from conftest import ROOT, TOY, Project, write_machine
+
+TARGETS = ["results/one/eval.csv", "results/two/eval.csv"]
+FLOW = "src/nearfar/detectors/methods/flow.py"
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("reruns")
+    for machine in ("alpha", "beta"):
+        write_machine(folder / "data", machine)
+    project = Project(folder, TOY)
+    done = project.run(*TARGETS)
+    assert done.returncode == 0, done.stdout
+    return project
+
+
+@pytest.fixture
+def after(ran, tmp_path):
+    """A copy of the project that has run, so that each test starts from the same state."""
+    shutil.copytree(ran.folder, tmp_path / "copy", copy_function=shutil.copy2)
+    project = Project.__new__(Project)
+    project.folder, project.config = tmp_path / "copy", copy.deepcopy(ran.config)
+    return project
+
+
+def flow_jobs():
+    jobs = {("evaluate", f"system={system}") for system in ("one", "two")}
+    for machine in ("alpha", "beta"):
+        jobs.add(("detect", f"detector=flow, machine={machine}"))
+        jobs |= {("fuse", f"system={system}, machine={machine}") for system in ("one", "two")}
+    return jobs
+
+
+def test_nothing_changed(after):
+    assert after.planned(*TARGETS) == set()
+
+
+def test_every_file_touched(after):
+    for path in after.folder.rglob("*"):
+        if path.is_file() and ".snakemake" not in path.parts and "results" not in path.parts:
+            os.utime(path)
+    assert after.planned(*TARGETS) == set()
+
+
+def test_flow_edited_and_put_back(after):
+    module = after.folder / FLOW
+    text = module.read_text()
+    module.write_text(text + "\n# a change\n")
+    assert after.planned(*TARGETS) == flow_jobs()
+    module.write_text(text)
+    assert after.planned(*TARGETS) == set()
+
+
+def test_detector_added_to_the_configuration_only(after):
+    after.config["detectors"] = after.config["detectors"] | {"raw2": {"method": "knn", "views": ["logmel/near"]}}
+    after.save()
+    assert after.planned(*TARGETS) == set()
+
+
+def test_detector_added_to_one_system(after):
+    after.config["detectors"] = after.config["detectors"] | {"raw2": {"method": "knn", "views": ["logmel/near"]}}
+    after.config["systems"] = after.config["systems"] | {"one": {"weights": {"raw": 0.5, "raw2": 0.1}}}
+    after.save()
+    expected = {("evaluate", "system=one")}
+    for machine in ("alpha", "beta"):
+        expected.add(("detect", f"detector=raw2, machine={machine}"))
+        expected |= {("fuse", f"system=one, machine={machine}")}
+    assert after.planned(*TARGETS) == expected
+
+
+def test_one_weight_changed(after):
+    after.config["systems"] = after.config["systems"] | {"two": {"weights": {"knn": 0.4, "raw": 0.2}}}
+    after.save()
+    expected = {("fuse", f"system=two, machine={machine}") for machine in ("alpha", "beta")}
+    assert after.planned(*TARGETS) == expected | {("evaluate", "system=two")}
+
+
+def test_normalization_changed(after):
+    """One job fits, scores and normalizes; other detectors keep theirs."""
+    raw = after.config["detectors"]["raw"] | {"normalization": {"reference": "nearest"}}
+    after.config["detectors"] = after.config["detectors"] | {"raw": raw}
+    after.save()
+    detected = {job for job in after.planned(*TARGETS) if job[0] == "detect"}
+    assert detected == {("detect", f"detector=raw, machine={machine}") for machine in ("alpha", "beta")}
+
+
+def test_machine_added(after):
+    write_machine(after.folder / "data", "gamma")
+    planned = after.planned(*TARGETS)
+    assert {job for job in planned if "machine=" in job[1] and "gamma" not in job[1]} == set()
+    assert {rule for rule, _ in planned} == {"clips", "feature", "detect", "fuse", "evaluate"}
+
+
+def test_clip_replaced_by_another_of_the_same_length(after):
+    clips = sorted((after.folder / "data/beta/train").iterdir())
+    shutil.copy(clips[1], clips[0])
+    planned = after.planned(*TARGETS)
+    assert ("clips", "machine=beta") in planned
+    assert {job for job in planned if "machine=alpha" in job[1]} == set()
+    assert after.run("results/clips/beta.parquet").returncode == 0  # and then the run is broken off
+    assert ("feature", "feature=logmel, channel=near, machine=beta") in after.planned(*TARGETS)
+
+
+def test_local_backbone_edited(after):
+    shutil.copytree(ROOT / "tests/data/eat-tiny", after.folder / "tiny")
+    after.config["features"]["eat"]["backbone"]["name"] = "tiny"
+    after.save()
+    assert after.run("results/models/backbone/config.json").returncode == 0
+    assert after.planned("results/models/backbone/config.json") == set()
+    config = after.folder / "tiny/config.json"
+    config.write_text(config.read_text().replace("1e-06", "1e-05"))
+    assert after.planned("results/models/backbone/config.json") == {("backbone", "")}
+
+
+def test_universal_model_is_not_retrained_for_a_scored_machine(after):
+    after.config["detectors"] = after.config["detectors"] | {"l": {"method": "knn", "views": ["lccr/pair"]}}
+    after.save()
+    target = "results/scores/l/beta.parquet"
+    before = {job for job in after.planned(target) if job[0] in ("lccr_model", "classes")}
+    assert before == {("lccr_model", ""), ("classes", "machine=alpha")}

@@ -1,0 +1,171 @@
+"""The whole workflow on a small simulated factory: all detectors, systems 1 to 4, the same bytes every time."""
+
+import csv
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import yaml
+from conftest import ROOT, TOY, Project, write_machine
+
+from nearfar.jobs.files import read_table, read_vectors
+
+FEATURES = yaml.safe_load((ROOT / "config/config.yaml").read_text())["features"]
+SMALL = {
+    "factory": {"machines": ["fan", "slider"], "seconds": 1.5, "train_source": 26, "train_target": 6, "test": 5},
+    "features": {
+        "eat": {
+            "channels": ["near", "far"],
+            "backbone": {
+                "name": "untrained",
+                "revision": None,
+                "sha256": None,
+                "config": {"embed_dim": 32, "depth": 2, "num_heads": 2},
+            },
+            "adapter": FEATURES["eat"]["adapter"] | {"epochs": 1, "batch": 16},
+            "pooling": "columns",
+            "layers": None,
+            "batch": 8,
+            "precision": "float32",
+        },
+        "lccr": {"channels": ["pair"], "maps": {}, "train": {"epochs": 2, "batch": 16}},
+        "autoencoder": FEATURES["autoencoder"] | {"epochs": 2, "singular": "pseudo_inverse"},
+        "rtf": {"channels": ["pair"], "params": {}},
+        "logmel": {"channels": ["near"], "params": {}},
+    },
+    "data": {},
+}
+TARGETS = [f"results/system{i}/eval.csv" for i in (1, 2, 3, 4)]
+
+
+def few_components(project):
+    for name in ("flow", "lccr_flow", "c1"):
+        project.config["detectors"][name]["params"] = {"components": 8}
+    project.save()
+    return project
+
+
+def ran(folder, cores):
+    project = few_components(Project(folder, SMALL))
+    others = ["results/system1/ranking.csv", "results/detectors.csv", "results/models/eat/probe.csv"]
+    done = project.run(*TARGETS, *others, cores=cores)
+    assert done.returncode == 0, done.stdout
+    return project, done
+
+
+@pytest.fixture(scope="module")
+def first(tmp_path_factory):
+    return ran(tmp_path_factory.mktemp("first"), cores=2)
+
+
+def outputs(project):
+    """Every result, by its path below results/, but for logs, benchmarks and the audio."""
+    folder = project.folder / "results"
+    skipped = {"logs", "benchmarks", "factory"}
+    files = [path for path in folder.rglob("*") if path.is_file() and path.relative_to(folder).parts[0] not in skipped]
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
+
+
+def test_the_table_is_printed_and_complete(first):
+    project, done = first
+    table = (project.folder / TARGETS[0]).read_text().splitlines()
+    assert [line.split(",")[0] for line in table] == ["machine", "fan", "slider", "all"]
+    assert "Ω" in done.stdout and "system4/eval.csv" in done.stdout
+    for line in table[1:]:
+        assert all(0 <= float(cell) <= 100 for cell in line.split(",")[2:] if cell)
+
+
+def test_every_detector_scores_every_clip(first):
+    project, _ = first
+    clips = read_table(project.folder / "results/clips/fan.parquet")["file"]
+    for name in project.config["detectors"]:
+        scores = read_table(project.folder / f"results/normalized/{name}/fan.parquet")
+        assert list(scores["file"]) == list(clips)
+        assert np.isfinite(scores["score"]).all()
+        assert len(np.unique(scores["score"][scores["split"] == "test"])) == 20
+
+
+def test_the_ranking_names_files_to_listen_to(first):
+    project, _ = first
+    lines = (project.folder / "results/system1/ranking.csv").read_text().splitlines()
+    assert len(lines) == 1 + 2 * 20
+    assert (project.folder / lines[1].split(",")[-1]).is_file()
+
+
+def test_another_run_gives_the_same_bytes_and_one_core_the_same_scores(first, tmp_path):
+    """On one core jobs run in another order; nothing but the order may change."""
+    expected = outputs(first[0])
+    again = outputs(ran(tmp_path, cores=1)[0])
+    assert expected.keys() == again.keys()
+    assert [name for name in expected if expected[name] != again[name]] == []
+
+
+def test_few_jobs_a_machine(first):
+    project, _ = first
+    jobs = project.planned(*TARGETS[:1], "--forceall")
+    assert sum("machine=fan" in words for _, words in jobs) <= 32
+
+
+def test_scoring_fewer_machines_trains_nothing_again(first):
+    project, _ = first
+    project.config["data"]["machines"] = ["fan"]
+    project.save()
+    planned = project.planned(*TARGETS)
+    project.config["data"]["machines"] = None
+    project.save()
+    assert planned == {("evaluate", f"system=system{i}") for i in (1, 2, 3, 4)}
+    assert project.planned(*TARGETS) == set()
+
+
+def test_features_of_one_machine_do_not_depend_on_the_others(first, tmp_path):
+    project = few_components(Project(tmp_path, SMALL | {"factory": SMALL["factory"] | {"machines": ["slider"]}}))
+    path = "results/features/frozen/near/slider.parquet"  # the adapted ones depend on all training machines
+    assert project.run(path).returncode == 0
+    assert np.array_equal(read_vectors(project.folder / path)[1], read_vectors(first[0].folder / path)[1])
+
+
+def test_evaluation_machine_and_sections(tmp_path):
+    """Unlabelled clips are ranked, not evaluated; a machine of two sections has two rows."""
+    for machine in ("alpha", "beta"):
+        write_machine(tmp_path / "data", machine)
+    for number, path in enumerate(sorted((tmp_path / "data/beta/test").iterdir())):
+        path.rename(path.with_name(f"section_00_{number:04d}.wav"))
+    for path in sorted((tmp_path / "data/alpha").glob("*/*.wav")):
+        shutil.copy(path, path.with_name(path.name.replace("section_00", "section_03")))
+    project = Project(tmp_path, TOY)
+    done = project.run("results/one/eval.csv", "results/one/ranking.csv")
+    assert done.returncode == 0, done.stdout
+    assert "beta has no labelled test clips and is left out" in done.stdout
+    rows = [line.split(",")[:2] for line in (tmp_path / "results/one/eval.csv").read_text().splitlines()[1:]]
+    assert rows == [["alpha", "00"], ["alpha", "03"], ["all", ""]]
+    assert (tmp_path / "results/one/ranking.csv").read_text().count("\nbeta,") == 8
+    project.config["data"]["machines"] = ["beta"]
+    project.save()
+    done = project.run("results/one/eval.csv")
+    assert done.returncode != 0 and "results/one/ranking.csv" in done.stdout and "Traceback" not in done.stdout
+
+
+def test_real_recordings(shared, tmp_path):
+    """The raw detector on the emulated lathe, end to end; ../shared/real/README.md has 80 and 85 for its like."""
+    real = tmp_path / "real"
+    real.mkdir()
+    (real / "Lathe").symlink_to(shared / "real/Lathe")
+    for table in ("sources.csv", "noise.csv"):
+        lines = (shared / "real" / table).read_text().splitlines(keepends=True)
+        (real / table).write_text("".join([lines[0], *(line for line in lines if "Lathe" in line)]))
+    tool = [sys.executable, str(shared / "tools/emulate.py"), str(real), str(tmp_path / "data")]
+    subprocess.run(tool, check=True)
+    toy = TOY | {
+        "training": {"machines": None, "pseudo_attributes": True},
+        "systems": {"one": {"weights": {"raw": 1.0}}},
+    }
+    toy["features"] = {"logmel": {"channels": ["near"], "params": {}}}
+    project = Project(tmp_path / "project", toy | {"data": {"root": str(tmp_path / "data")}})
+    done = project.run("results/one/eval.csv")
+    assert done.returncode == 0, done.stdout
+    with open(project.folder / "results/one/eval.csv", newline="") as file:
+        row = next(csv.DictReader(file))
+    assert row["machine"] == "Lathe"
+    assert float(row["auc_source_own"]) > 70 and float(row["auc_target_own"]) > 75 and float(row["omega"]) > 60

@@ -1,0 +1,23 @@
+from pathlib import Path
+
+from nearfar.adapter.files import train_adapter
+from nearfar.jobs.devices import leased
+from nearfar.jobs.job import logged
+
+if __name__ == "__main__":
+    with logged(snakemake), leased(snakemake.params.device):
+        given, made = snakemake.input, snakemake.output
+        train_adapter(
+            Path(given.backbone[0]).parent,
+            given.clips,
+            given.classes,
+            given.inputs,
+            Path(made.model).parent,
+            settings=snakemake.params.settings,
+            seed=snakemake.params.seed,
+            device=snakemake.params.device,
+            state=snakemake.params.state,
+            probed=list(zip(given.probe_clips, given.probe_train, given.probe_test, strict=True)),
+            log=made.log,
+            epochs=made.epochs,
+        )

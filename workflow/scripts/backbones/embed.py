@@ -1,0 +1,20 @@
+from pathlib import Path
+
+from nearfar.backbones.embed import embed_machine
+from nearfar.data.clips import read_clips
+from nearfar.jobs.devices import leased
+from nearfar.jobs.job import logged
+
+if __name__ == "__main__":
+    with logged(snakemake), leased(snakemake.params.device):
+        embed_machine(
+            read_clips(snakemake.input.clips)["path"],
+            Path(snakemake.input.model[0]).parent,
+            dict(snakemake.output.items()),
+            pooling=snakemake.params.pooling,
+            layers=snakemake.params.layers,
+            batch=snakemake.params.batch,
+            precision=snakemake.params.precision,
+            threads=snakemake.threads,
+            device=snakemake.params.device,
+        )

@@ -1,0 +1,17 @@
+from nearfar.detectors.detection import detect_machine
+from nearfar.jobs.job import logged
+
+if __name__ == "__main__":
+    with logged(snakemake):
+        detect_machine(
+            snakemake.input.clips,
+            snakemake.input.views,
+            dict(snakemake.output.items()),
+            machine=snakemake.wildcards.machine,
+            detector=snakemake.wildcards.detector,
+            method=snakemake.params.method,
+            params=snakemake.params.params,
+            folds=snakemake.params.folds,
+            seed=snakemake.params.seed,
+            normalization=snakemake.params.normalization,
+        )

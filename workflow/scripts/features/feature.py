@@ -1,0 +1,12 @@
+from nearfar.features.extraction import extract_machine
+from nearfar.jobs.job import logged
+
+if __name__ == "__main__":
+    with logged(snakemake):
+        extract_machine(
+            snakemake.input.clips,
+            snakemake.output[0],
+            feature=snakemake.wildcards.feature,
+            channel=snakemake.wildcards.channel,
+            params=snakemake.params.params,
+        )
