@@ -1,11 +1,15 @@
+from contextlib import contextmanager
+
+
 class NearfarError(Exception):
     """What a user can mend: one line that names the file or key, what is wrong, and the remedy."""
 
 
-def naming(place, function, *arguments, **named):
-    """Return what the function returns; put ``place`` (a file or key) in front of a NearfarError it raises."""
+@contextmanager
+def error_prefix(place):
+    """Put ``place`` (a file or key) in front of a NearfarError that the block raises."""
     try:
-        return function(*arguments, **named)
+        yield
     except NearfarError as error:
         raise NearfarError(f"{place}: {error}") from error
 

@@ -8,7 +8,7 @@ import torch
 from nearfar.backbones.fbank import MEAN, MELS, STD, eat_input, frame_count, input_length
 from nearfar.data.audio import CHANNELS, probe, read_clip
 from nearfar.data.clips import read_clips
-from nearfar.errors import NearfarError, naming
+from nearfar.errors import NearfarError, error_prefix
 from nearfar.jobs.files import read_table, replacing
 from nearfar.jobs.progress import bar
 
@@ -41,7 +41,8 @@ def write_inputs(paths, out, channels=("near",)):
         for path in bar(paths, "inputs"):
             wave = torch.from_numpy(read_clip(path, needed))
             for channel in channels:
-                mel = naming(path, eat_input, wave[:, CHANNELS[channel]])[0].numpy()
+                with error_prefix(path):
+                    mel = eat_input(wave[:, CHANNELS[channel]])[0].numpy()
                 padded = np.full((longest, MELS), PADDING, "<f2")
                 padded[: len(mel)] = mel
                 file.write(padded.tobytes())

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from nearfar.data.audio import NEAR, RATE, read_clip
-from nearfar.errors import NearfarError, naming
+from nearfar.errors import NearfarError, error_prefix
 from nearfar.jobs.progress import bar
 
 MELS, N_FFT, HOP, POWER = 128, 1024, 512, 2.0
@@ -52,7 +52,9 @@ def frame_count(samples):
 
 def read_log_mel(path):
     """Return log_mel of a file's near channel; raises NearfarError as it and read_clip do, naming the file."""
-    return naming(path, log_mel, torch.tensor(read_clip(path)[:, NEAR]))
+    near = torch.tensor(read_clip(path)[:, NEAR])
+    with error_prefix(path):
+        return log_mel(near)
 
 
 def read_frames(paths, samples):

@@ -4,7 +4,7 @@ import numpy as np
 
 from nearfar.data.clips import read_clips
 from nearfar.data.domains import DOMAINS
-from nearfar.errors import NearfarError, naming
+from nearfar.errors import NearfarError, error_prefix
 from nearfar.jobs.files import VectorWriter, write_table
 from nearfar.jobs.progress import bar
 from nearfar.seeds import seed_for
@@ -27,7 +27,8 @@ def train_autoencoder(clips, model, log, *, machine, settings, singular, seed, d
     for domain in DOMAINS:
         own = frames.starts[table["domain"][frames.clips] == domain]
         residuals = autoencoder.residuals(network, frames.mels, own)
-        whitenings[domain] = naming(f"{machine}, {domain} domain", whitening, residuals, singular=singular)
+        with error_prefix(f"{machine}, {domain} domain"):
+            whitenings[domain] = whitening(residuals, singular=singular)
     autoencoder.save(network, whitenings, model)
     write_table(log, {name: [row[name] for row in history] for name in history[0]})
 

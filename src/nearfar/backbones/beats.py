@@ -21,7 +21,7 @@ from torchaudio.compliance import kaldi
 
 from nearfar.backbones.checkpoints import read_config, read_tensors, refuse_mismatch
 from nearfar.backbones.fbank import MELS, PATCH, RATE, SHIFT, WINDOW
-from nearfar.errors import NearfarError, naming
+from nearfar.errors import NearfarError, error_prefix
 from nearfar.jobs.files import replacing, write_text
 
 SHORTEST = WINDOW + (PATCH - 1) * SHIFT  # samples of one patch
@@ -372,8 +372,8 @@ def _settings(config):
 
 def _hollow(config, source):
     """Return a BEATs without storage, which costs neither time nor random numbers; errors name ``source``."""
-    with torch.device("meta"):
-        return naming(source, BEATs, config)
+    with error_prefix(source), torch.device("meta"):
+        return BEATs(config)
 
 
 def _encoder_only(state, layers):

@@ -14,7 +14,7 @@ from torch import nn
 
 from nearfar.backbones.checkpoints import read_config, read_tensors, refuse_mismatch
 from nearfar.backbones.fbank import MELS, PATCH
-from nearfar.errors import NearfarError, naming
+from nearfar.errors import NearfarError, error_prefix
 from nearfar.jobs.files import replacing, write_text
 
 ROWS = MELS // PATCH  # mel patches in a time column
@@ -268,5 +268,5 @@ def _settings(config):
 
 def _hollow(config, source):
     """Return an EAT without storage, which costs neither time nor random numbers; errors name ``source``."""
-    with torch.device("meta"):
-        return naming(source, EAT, config)
+    with error_prefix(source), torch.device("meta"):
+        return EAT(config)

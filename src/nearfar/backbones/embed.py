@@ -10,7 +10,7 @@ from nearfar.backbones import eat
 from nearfar.backbones.checkpoints import read_config
 from nearfar.backbones.fbank import PATCH, columns, eat_inputs, frame_count, input_length
 from nearfar.data.audio import CHANNELS, read_clip
-from nearfar.errors import NearfarError, naming
+from nearfar.errors import NearfarError, error_prefix
 from nearfar.jobs.devices import refuse_absent
 from nearfar.jobs.files import VectorWriter
 from nearfar.jobs.prefetch import ahead
@@ -84,8 +84,9 @@ def _input_batches(model, clips, batch):
         while members := list(islice(group, batch)):
             keys, waves = zip(*members, strict=True)
             frames = [frame_count(len(wave)) for wave in waves]
-            # too short: as the padded lengths are equal, true of the first one
-            yield keys, frames, naming(_names(keys)[0], front_end, [torch.as_tensor(wave) for wave in waves], length)
+            with error_prefix(_names(keys)[0]):  # too short: as the padded lengths are equal, true of the first one
+                inputs = front_end([torch.as_tensor(wave) for wave in waves], length)
+            yield keys, frames, inputs
 
 
 def _names(keys):
@@ -94,7 +95,8 @@ def _names(keys):
 
 def _tokens(model, names, inputs, layers):
     """Return the tokens (B, 1 + N, D) of one batch; errors name the clip."""
-    tokens = naming(names[0], model, inputs, layers=layers).float()  # too long: true of the first one too
+    with error_prefix(names[0]):  # too long: true of the first one too
+        tokens = model(inputs, layers=layers).float()
     finite = tokens.isfinite().flatten(1).all(1)
     if not finite.all():
         name = names[int(finite.int().argmin())]

@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from nearfar.challenge import metadata as submission_meta
 from nearfar.data import dataset
 from nearfar.data.names import parse
-from nearfar.errors import NearfarError, naming
+from nearfar.errors import NearfarError, error_prefix
 
 FILES = ("anomaly_score", "decision_result")
 SECTION = "00"
@@ -207,7 +207,8 @@ def _expected(root, tables, breaches):
     """Return a dict from machine to the names of its test clips below a data set's root, empty without one."""
     if root is None:
         return {}
-    folders = naming("--clips", dataset.folders, root)
+    with error_prefix("--clips"):
+        folders = dataset.folders(root)
     expected = {m: {f for split, f in dataset.wav_files(at) if split == "test"} for m, at in folders.items()}
     machines = {machine for machine, *_ in tables}
     for machine in sorted(machines - expected.keys()):

@@ -7,7 +7,7 @@ import pyarrow as pa
 from nearfar.data.audio import RATE, probe
 from nearfar.data.dataset import wav_files
 from nearfar.data.names import attribute_pairs, parse
-from nearfar.errors import NearfarError, naming
+from nearfar.errors import NearfarError, error_prefix
 from nearfar.jobs.files import read_table, write_table
 
 PAIRS = pa.list_(pa.struct([("key", pa.string()), ("value", pa.string())]))
@@ -23,7 +23,8 @@ def clip_table(machine, folder):
     rows = []
     for split, file in wav_files(folder):
         path = Path(folder, split, file)
-        name = naming(Path(folder), parse, file, split)
+        with error_prefix(folder):
+            name = parse(file, split)
         frames = probe(path)
         rows.append({"file": file, "path": str(path), "machine": machine} | name._asdict() | {"frames": frames})
     rows.sort(key=lambda row: row["file"])

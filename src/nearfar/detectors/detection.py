@@ -5,7 +5,7 @@ import numpy as np
 from nearfar.data.views import read_views
 from nearfar.detectors import crossfit
 from nearfar.detectors.normalization import normalize
-from nearfar.errors import NearfarError, naming
+from nearfar.errors import NearfarError, error_prefix
 from nearfar.jobs.files import write_table
 from nearfar.seeds import seed_for
 
@@ -22,7 +22,8 @@ def detect_machine(clips, views, outputs, *, machine, detector, method, params, 
     train, test = table["split"] == "train", table["split"] == "test"
     seen = table["file"][train], table["domain"][train], [view[train] for view in arrays]
     place, how = f"{machine}: detectors.{detector}", {"folds": folds, "seed": seed_for(seed, machine)}
-    fitted = naming(place, crossfit.fit, (method, params), *seen, **how)
+    with error_prefix(place):
+        fitted = crossfit.fit((method, params), *seen, **how)
     training = crossfit.training_scores(fitted, *seen, **how)
     unseen = crossfit.test_scores(fitted, [view[test] for view in arrays])
     scores = np.empty((len(table["file"]), *training.shape[1:]))

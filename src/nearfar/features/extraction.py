@@ -4,7 +4,7 @@ import importlib
 
 from nearfar.data.audio import read_clip
 from nearfar.data.clips import read_clips
-from nearfar.errors import NearfarError, naming
+from nearfar.errors import NearfarError, error_prefix
 from nearfar.jobs.files import VectorWriter
 from nearfar.jobs.progress import bar
 
@@ -18,7 +18,9 @@ def extract_machine(clips, path, *, feature, channel, params):
     with VectorWriter(path) as writer:
         table = read_clips(clips)
         for file, place in zip(table["file"], bar(table["path"], feature), strict=True):
-            vector = naming(place, extract, read_clip(place), channel)
+            wave = read_clip(place)
+            with error_prefix(place):
+                vector = extract(wave, channel)
             if not abs(vector).sum() < float("inf"):
                 raise NearfarError(f"{place}: its {feature} is not finite; check the recording")
             writer.add(file, vector)

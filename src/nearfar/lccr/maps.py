@@ -3,7 +3,7 @@
 import numpy as np
 
 from nearfar.data.audio import FAR, NEAR, probe, read_clip
-from nearfar.errors import naming
+from nearfar.errors import error_prefix
 from nearfar.features.rtf import band_sums, mel_edges, stft
 from nearfar.jobs.files import replacing
 from nearfar.jobs.progress import bar
@@ -52,7 +52,9 @@ def write_maps(paths, out, **params):
 
 
 def _maps_of(path, params):
-    return naming(path, maps, read_clip(path), **params)
+    wave = read_clip(path)
+    with error_prefix(path):
+        return maps(wave, **params)
 
 
 def wrapped(array, start, length):

@@ -9,7 +9,7 @@ import numpy as np
 
 from nearfar.data.clips import read_clips
 from nearfar.data.names import parse
-from nearfar.errors import NearfarError, naming
+from nearfar.errors import NearfarError, error_prefix
 from nearfar.jobs.files import read_table, write_text
 from nearfar.systems.metrics import harmonic_mean, section_metrics
 from nearfar.systems.tables import COLUMNS, csv_text
@@ -154,7 +154,8 @@ def _truth(path, match, files, truth):
 
 def _facts(path, file, section):
     """Return (section, label, domain) of a clip as its name says."""
-    name = naming(path, parse, file, "test")
+    with error_prefix(path):
+        name = parse(file, "test")
     if name.label is None:
         raise NearfarError(f"{path}: {file} has no label in its name; give the ground truth with --truth DIR")
     if name.section != section:
