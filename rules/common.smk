@@ -26,6 +26,8 @@ def stopping(function, *arguments):
         raise WorkflowError(f"nearfar: {error}") from None
 
 
+for path in workflow.configfiles:
+    stopping(settings.refuse_repeated_keys, path)
 with open(Path(workflow.basedir) / "config/schema.yaml", encoding="utf-8") as file:
     stopping(settings.check, config, yaml.safe_load(file))
 

@@ -21,7 +21,7 @@ rule detect:
         "../envs/nearfar.yaml"
     params:
         method=lambda w: detector(w)["method"],
-        params=lambda w: detector(w).get("params", {}),
+        params=lambda w: settings.parameters_of(config, w.detector),
         folds=folds,
         seed=config["seed"],
         normalization=lambda w: config["normalization"]

@@ -17,6 +17,6 @@ rule feature:
     conda:
         "../envs/nearfar.yaml"
     params:
-        params=lambda w: config["features"][w.feature]["params"],
+        params=lambda w: config["features"][w.feature],
     script:
         "../workflow/scripts/features/feature.py"

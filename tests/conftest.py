@@ -1,4 +1,5 @@
 import copy
+import importlib
 import shutil
 import subprocess
 import sys
@@ -11,7 +12,21 @@ import yaml
 
 ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared"
+CONFIG = {}  # all of the default configuration
+for part in ("submission", "pretraining", "config"):
+    CONFIG |= yaml.safe_load((ROOT / f"config/{part}.yaml").read_text())
 sys.path.insert(0, str(ROOT / "src"))
+
+
+def params_of(method, **params):
+    """The parameters of a method in config/config.yaml but for ``params``."""
+    return CONFIG["methods"][method] | params
+
+
+def made(method, **params):
+    """A detector with these parameters."""
+    make = importlib.import_module(f"nearfar.detectors.methods.{method}").Detector
+    return make(**({"seed": 0} if method == "flow" else {}) | params_of(method, **params))
 
 
 @pytest.fixture(scope="session")
@@ -51,7 +66,7 @@ TOY = {
     "data": {"root": "data"},
     "training": {"machines": ["alpha"], "pseudo_attributes": True},
     "folds": 2,
-    "features": {"logmel": {"channels": ["near"], "params": {"mels": 16}}},
+    "features": {"logmel": {"mels": 16, "n_fft": 1024, "hop": 512}},
     "detectors": {
         "raw": {"method": "mahalanobis", "views": ["logmel/near"]},
         "knn": {"method": "knn", "views": ["logmel/near"]},
@@ -70,14 +85,14 @@ class Project:
         for part in ("rules", "src", "workflow", "resources", "profiles", "config", "envs"):
             shutil.copytree(ROOT / part, self.folder / part, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
         shutil.copy(ROOT / "Snakefile", self.folder)
-        self.config = yaml.safe_load((ROOT / "config/config.yaml").read_text())
+        self.config = copy.deepcopy(CONFIG)
         learned = {name: self.config["features"][name] for name in ("autoencoder", "eat", "lccr")}
         settings = copy.deepcopy(settings)
         self.config |= settings | {"features": learned | settings["features"]}
         statistics = {"resamples": 100, "taken_apart": list(self.config["systems"])[-1], "weight_steps": 4}
         self.config["statistics"] |= statistics
         self.config["submission"]["systems"] = list(self.config["systems"])[-4:]
-        self.config["data"] = yaml.safe_load((ROOT / "config/config.yaml").read_text())["data"] | settings["data"]
+        self.config["data"] = CONFIG["data"] | settings["data"]
         self.save()
 
     def save(self):

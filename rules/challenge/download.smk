@@ -42,8 +42,6 @@ rule record:
         record=absent(RECORDS.values(), ".json"),
     conda:
         "../../envs/nearfar.yaml"
-    params:
-        zenodo=config["data"]["zenodo"],
     script:
         "../../workflow/scripts/challenge/record.py"
 

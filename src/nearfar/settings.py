@@ -1,80 +1,55 @@
 """Checks of the configuration, made while the workflow is parsed: a mistake ends there, in one line."""
 
+import ast
+import math
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
 from nearfar.errors import NearfarError
+from nearfar.jobs.kinds import SCHEMAS
 from nearfar.jobs.provenance import ROOT, parsed
 
-SET_BY_JOBS = {"self", "seed", "rate", "threads", "device"}
-LEARNED = {"autoencoder", "beats", "eat", "lccr"}  # features with rules of their own
+METHODS = "src/nearfar/detectors/methods"
+SET_BY_JOBS = {"self", "seed", "device"}
+OWN_RULES = {"autoencoder": ["near"], "lccr": ["pair"]}  # trained features and the channels they are computed for
+EMBEDDINGS = {"beats", "eat"}
+LEARNED = EMBEDDINGS | OWN_RULES.keys()  # features with rules of their own
 
 
-def check(config, schema):
+def check(config: dict, schema: dict) -> None:
     """Raise NearfarError, one line that names the key, where the configuration breaks the schema or itself."""
+    _refuse_not_finite(config)
     _check_schema(config, schema)
     if config["data"]["sets"] and config["data"]["root"] is None:
         raise NearfarError("data.root: null, the simulated factory, with data.sets; name the folder they go into")
-    views = {f"{feature}/{channel}" for feature, about in config["features"].items() for channel in about["channels"]}
     _check_features(config["features"])
-    for name, about in config["detectors"].items():
-        _check_detector(f"detectors.{name}", about, views)
-        _refuse_unknown(
-            f"detectors.{name}.other_form_of", about.get("other_form_of", name), config["detectors"], "detector"
-        )
-    for name in config["core"]:
-        _refuse_unknown("core", name, config["detectors"], "detector")
-    for name, about in config["systems"].items():
-        for detector in about["weights"]:
-            _refuse_unknown(f"systems.{name}.weights", detector, config["detectors"], "detector")
-        _check_weights(f"systems.{name}.weights", about["weights"], config["core"])
-    for name in [config["statistics"]["taken_apart"], *(config["statistics"]["systems"] or [])]:
-        _refuse_unknown("statistics", name, config["systems"], "system")
-    for name in config["submission"]["systems"]:
-        _refuse_unknown("submission.systems", name, config["systems"], "system")
+    views = {f"{feature}/{channel}" for feature in config["features"] for channel in _channels(config, feature)}
+    for name, given in config["methods"].items():
+        _check_parameters(f"methods.{name}", given, _method_file("methods", name), "Detector", "__init__", whole=False)
+    for name in config["detectors"]:
+        _check_detector(config, name, views)
+    _check_systems(config)
 
 
-def check_machines(key, wanted, known):
+def check_machines(key: str, wanted: Iterable[str] | None, known: Mapping | list) -> list[str]:
     """Return the machines ``wanted``, all that are ``known`` where it is None; raise NearfarError for another."""
     for name in wanted or []:
         _refuse_unknown(key, name, known, "machine")
     return list(known) if wanted is None else list(wanted)
 
 
-def _check_schema(config, schema):
-    from jsonschema import Draft202012Validator
-
-    for error in Draft202012Validator(schema).iter_errors(config):
-        where = ".".join(map(str, error.absolute_path)) or "configuration"
-        what = error.message if len(error.message) < 200 else error.message[:200] + "…"
-        hint = error.schema.get("description", "see config/schema.yaml")
-        raise NearfarError(f"{where}: {what}; expected: {hint}")
+def parameters_of(config: dict, detector: str) -> dict[str, Any]:
+    """Return the parameters of a detector: those of its method, replaced by its own."""
+    about = config["detectors"][detector]
+    return config["methods"].get(about["method"], {}) | about.get("params", {})
 
 
-def _check_features(features):
-    accepted = {
-        "features.lccr.maps": (features["lccr"]["maps"], parameters("src/nearfar/lccr/maps.py", "maps")),
-        "features.lccr.train": (features["lccr"]["train"], parameters("src/nearfar/lccr/network.py", "train")),
-    }
-    for name in features.keys() - LEARNED:
-        known = parameters(f"src/nearfar/features/{name}.py", "extractor")
-        accepted[f"features.{name}.params"] = (features[name]["params"], known)
-    for key, (given, known) in accepted.items():
-        for name in given:
-            _refuse_unknown(key, name, known, "parameter")
+def parameters(file: str, *names: str) -> tuple[dict[str, dict], set[str]]:
+    """Return what the function (or class and method) ``names`` in a file of ours takes, without importing it.
 
-
-def _check_detector(key, about, views):
-    for view in about["views"]:
-        _refuse_unknown(f"{key}.views", view, views, "view")
-    methods = {path.stem for path in (ROOT / "src/nearfar/detectors/methods").glob("*.py")} - {"__init__"}
-    _refuse_unknown(f"{key}.method", about["method"], methods, "method")
-    accepted = parameters(f"src/nearfar/detectors/methods/{about['method']}.py", "Detector", "__init__")
-    for name in about.get("params", {}):
-        _refuse_unknown(f"{key}.params", name, accepted, "parameter")
-
-
-def parameters(file, *names):
-    """Return the settings that the function (or class and method) ``names`` in a file of ours takes, unimported.
-
-    These are its keyword-only arguments, or all where it has none, less those that the job itself gives.
+    A dict from each parameter but those that the job gives to a JSON Schema of its kind (``nearfar.jobs.kinds``), and
+    the names of those without a default.
     """
     body = parsed(file).body
     for name in names:
@@ -82,11 +57,111 @@ def parameters(file, *names):
         if not found:
             raise NearfarError(f"{file}: defines no {'.'.join(names)}; see CONTRIBUTING.md")
         body = found[0].body
-    arguments = found[0].args
-    return {a.arg for a in arguments.kwonlyargs or arguments.args} - SET_BY_JOBS
+    given = found[0].args
+    kinds = {one.arg: _kind(one.annotation) for one in given.kwonlyargs or given.args if one.arg not in SET_BY_JOBS}
+    optional = {one.arg for one in given.args[len(given.args) - len(given.defaults) :]}
+    optional |= {one.arg for one, value in zip(given.kwonlyargs, given.kw_defaults, strict=True) if value}
+    return kinds, kinds.keys() - optional
 
 
-def _check_weights(key, weights, core):
+def _kind(annotation: ast.expr | None) -> dict:
+    """Return the JSON Schema of an annotation: a name of SCHEMAS or a Literal; anything goes where it is another."""
+    if isinstance(annotation, ast.Subscript) and ast.unparse(annotation.value) == "Literal":
+        words = ast.literal_eval(ast.unparse(annotation.slice))
+        words = words if isinstance(words, tuple) else (words,)
+        return {"enum": list(words), "description": " or ".join(map(str, words))}
+    return SCHEMAS.get(annotation.id, {}) if isinstance(annotation, ast.Name) else {}
+
+
+def _check_schema(value: Any, schema: dict, key: str = "") -> None:
+    from jsonschema import Draft202012Validator, validators
+
+    numbers = Draft202012Validator.TYPE_CHECKER.redefine("integer", lambda _, one: type(one) is int)
+    numbers = numbers.redefine("number", lambda _, one: type(one) in (int, float))
+    strict = validators.extend(Draft202012Validator, type_checker=numbers)  # to JSON Schema 2.0 is a whole number
+    for error in strict(schema).iter_errors(value):
+        where = ".".join(filter(None, [key, *map(str, error.absolute_path)])) or "configuration"
+        what = error.message if len(error.message) < 200 else error.message[:200] + "…"
+        hint = error.schema.get("description", "see docs/configuration.md")
+        raise NearfarError(f"{where}: {what}; expected: {hint}{_as_number(error.instance)}")
+
+
+def _as_number(value: Any) -> str:
+    """Return a hint where a text such as 1e-3 was meant as a number: without a point YAML takes it for a text."""
+    try:
+        return f"; written as {float(value)!r} it is a number" if isinstance(value, str) else ""
+    except ValueError:
+        return ""
+
+
+def _refuse_not_finite(value: Any, key: str = "") -> None:
+    if isinstance(value, float) and not math.isfinite(value):
+        raise NearfarError(f"{key}: {value} is no number to compute with; write a finite one")
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for name, part in items:
+        _refuse_not_finite(part, f"{key}.{name}" if key else str(name))
+
+
+def _check_features(features: dict) -> None:
+    for name, part in (("maps", "maps"), ("train", "network")):
+        _check_parameters(f"features.lccr.{name}", features["lccr"][name], f"src/nearfar/lccr/{part}.py", name)
+    for name in features.keys() - LEARNED:
+        _check_parameters(f"features.{name}", features[name], f"src/nearfar/features/{name}.py", "extractor")
+
+
+def _channels(config: dict, feature: str) -> list[str]:
+    """Return the channels that a feature is computed for, of near, far and pair."""
+    if feature in EMBEDDINGS:
+        return config["features"][feature]["channels"]
+    return OWN_RULES.get(feature) or _constant(f"src/nearfar/features/{feature}.py", "HEARS")
+
+
+def _constant(file: str, name: str) -> Any:
+    for node in parsed(file).body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == name:
+            return ast.literal_eval(node.value)
+    raise NearfarError(f"{file}: defines no {name}; see CONTRIBUTING.md")
+
+
+def _check_detector(config: dict, name: str, views: set[str]) -> None:
+    about, key = config["detectors"][name], f"detectors.{name}"
+    for view in about["views"]:
+        _refuse_unknown(f"{key}.views", view, views, "view")
+    file = _method_file(f"{key}.method", about["method"])
+    _check_parameters(f"{key}.params", parameters_of(config, name), file, "Detector", "__init__")
+    _refuse_unknown(f"{key}.other_form_of", about.get("other_form_of", name), config["detectors"], "detector")
+
+
+def _method_file(key: str, method: str) -> str:
+    known = {path.stem for path in (ROOT / METHODS).glob("*.py")} - {"__init__"}
+    _refuse_unknown(key, method, known, "method")
+    return f"{METHODS}/{method}.py"
+
+
+def _check_parameters(key: str, given: dict, file: str, *names: str, whole: bool = True) -> None:
+    kinds, needed = parameters(file, *names)
+    for name in given:
+        _refuse_unknown(key, name, kinds, "parameter")
+    _check_schema(given, {"type": "object", "properties": kinds}, key)
+    if whole and (absent := needed - given.keys()):
+        raise NearfarError(f"{key}: {min(absent)} has no value; give it one there or under methods")
+
+
+def _check_systems(config: dict) -> None:
+    detectors, systems = config["detectors"], config["systems"]
+    for name in config["core"]:
+        _refuse_unknown("core", name, detectors, "detector")
+    for name, about in systems.items():
+        for detector in about["weights"]:
+            _refuse_unknown(f"systems.{name}.weights", detector, detectors, "detector")
+        _check_weights(f"systems.{name}.weights", about["weights"], config["core"])
+    for name in [config["statistics"]["taken_apart"], *(config["statistics"]["systems"] or [])]:
+        _refuse_unknown("statistics", name, systems, "system")
+    for name in config["submission"]["systems"]:
+        _refuse_unknown("submission.systems", name, systems, "system")
+
+
+def _check_weights(key: str, weights: dict, core: list[str]) -> None:
     total = sum(weights.values())
     if set(weights) & set(core):
         raise NearfarError(f"{key}: {', '.join(core)} share what the others leave (Eq. 1); take them out")
@@ -94,6 +169,27 @@ def _check_weights(key, weights, core):
         raise NearfarError(f"{key}: sum to {total:g}; they may sum to 1 at most")
 
 
-def _refuse_unknown(key, name, known, kind):
+def _refuse_unknown(key: str, name: Any, known: Iterable, kind: str) -> None:
     if name not in known:
-        raise NearfarError(f"{key}: unknown {kind} {name!r}; known: {', '.join(sorted(known))}")
+        raise NearfarError(f"{key}: unknown {kind} {name!r}; known: {', '.join(sorted(map(str, known)))}")
+
+
+def refuse_repeated_keys(path: str | Path) -> None:
+    """Raise NearfarError where a YAML file gives a key twice: only the last would count, without a word."""
+    import yaml
+
+    with open(path, encoding="utf-8") as file:
+        waiting = [(yaml.compose(file, Loader=yaml.SafeLoader), "")]
+    while waiting:
+        node, key = waiting.pop()
+        if isinstance(node, yaml.SequenceNode):
+            waiting += [(part, f"{key}[{number}]") for number, part in enumerate(node.value)]
+        if isinstance(node, yaml.MappingNode):
+            seen = set()
+            for name, part in node.value:
+                place = f"{key}.{name.value}".lstrip(".")
+                if name.value in seen:
+                    line = name.start_mark.line + 1
+                    raise NearfarError(f"{path}, line {line}: {place} stands there twice; only the last would count")
+                seen.add(name.value)
+                waiting.append((part, place))

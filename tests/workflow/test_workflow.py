@@ -7,12 +7,11 @@ import sys
 
 import numpy as np
 import pytest
-import yaml
-from conftest import ROOT, TOY, Project, write_machine
+from conftest import CONFIG, TOY, Project, write_machine
 
 from nearfar.jobs.files import read_table, read_vectors
 
-FEATURES = yaml.safe_load((ROOT / "config/config.yaml").read_text())["features"]
+FEATURES = CONFIG["features"]
 SMALL = {
     "factory": {"machines": ["fan", "slider"], "seconds": 1.5, "train_source": 26, "train_target": 6, "test": 5},
     "features": {
@@ -30,10 +29,10 @@ SMALL = {
             "batch": 8,
             "precision": "float32",
         },
-        "lccr": {"channels": ["pair"], "maps": {}, "train": {"epochs": 2, "batch": 16}},
+        "lccr": FEATURES["lccr"] | {"train": FEATURES["lccr"]["train"] | {"epochs": 2, "batch": 16}},
         "autoencoder": FEATURES["autoencoder"] | {"epochs": 2, "singular": "pseudo_inverse"},
-        "rtf": {"channels": ["pair"], "params": {}},
-        "logmel": {"channels": ["near"], "params": {}},
+        "rtf": FEATURES["rtf"],
+        "logmel": FEATURES["logmel"],
     },
     "data": {},
 }
@@ -161,7 +160,7 @@ def test_real_recordings(shared, tmp_path):
         "training": {"machines": None, "pseudo_attributes": True},
         "systems": {"one": {"weights": {"raw": 1.0}}},
     }
-    toy["features"] = {"logmel": {"channels": ["near"], "params": {}}}
+    toy["features"] = {"logmel": FEATURES["logmel"]}
     project = Project(tmp_path / "project", toy | {"data": {"root": str(tmp_path / "data")}})
     done = project.run("results/one/eval.csv")
     assert done.returncode == 0, done.stdout

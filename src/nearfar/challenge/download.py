@@ -9,6 +9,7 @@ from typing import NamedTuple
 from nearfar.errors import NearfarError
 from nearfar.jobs.files import write_text, writing
 
+ZENODO = "https://zenodo.org"
 TIMEOUT = (10, 60)  # s, to connect and between two pieces
 PIECE = 1 << 16  # bytes; what a cut transfer loses at most
 
@@ -138,7 +139,7 @@ def _files(text, place):
     except (ValueError, KeyError, TypeError) as error:
         raise NearfarError(
             f"{place}: no list of files with size, checksum and links ({type(error).__name__}); "
-            f"mend data.zenodo and data.sets, or delete the file where it is one"
+            f"mend data.sets, or delete the file where it is one"
         ) from error
 
 

@@ -1,15 +1,20 @@
 """Log-mel statistics of one channel, the view of the raw detector."""
 
+from collections.abc import Callable
+
+import numpy as np
 import torch
 from torchaudio.transforms import MelSpectrogram
 
-from nearfar.data.audio import CHANNELS
+from nearfar.data.audio import CHANNELS, RATE
 from nearfar.errors import NearfarError
+from nearfar.jobs.kinds import Count
 
+HEARS = ("near", "far")  # the channels it can be computed for
 FLOOR = 1e-10  # -100 dB below the clip's mean mel power, under the rounding noise of PCM_16
 
 
-def extractor(mels=128, n_fft=1024, hop=512, rate=16000):
+def extractor(*, mels: Count, n_fft: Count, hop: Count) -> Callable[[np.ndarray, str], np.ndarray]:
     """Return ``extract(wave, channel) -> (2 * mels,) float32``: mean, then standard deviation, over time.
 
     The mel power is floored relative to the clip's own mean before the natural logarithm, so a gain g
@@ -20,7 +25,7 @@ def extractor(mels=128, n_fft=1024, hop=512, rate=16000):
     ``extract`` takes float32 (frames, 2) and "near" or "far", and raises NearfarError for another channel
     and for a clip shorter than one window.
     """
-    spectrogram = MelSpectrogram(rate, n_fft, hop_length=hop, n_mels=mels, power=2.0, mel_scale="slaney")
+    spectrogram = MelSpectrogram(RATE, n_fft, hop_length=hop, n_mels=mels, power=2.0, mel_scale="slaney")
 
     def extract(wave, channel):
         if channel not in CHANNELS:

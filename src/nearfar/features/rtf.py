@@ -1,14 +1,18 @@
 """Relative transfer function from the near to the far microphone, the view of the spatial detector."""
 
+from collections.abc import Callable
+
 import numpy as np
 
-from nearfar.data.audio import FAR, NEAR
+from nearfar.data.audio import FAR, NEAR, RATE
 from nearfar.errors import NearfarError
+from nearfar.jobs.kinds import Amount, Count
 
+HEARS = ("pair",)  # the channels it can be computed for
 LEAST = 1e-10  # keeps log|H| finite where a far band holds nothing; H has no unit, so no gain reaches it
 
 
-def extractor(bands=64, n_fft=1024, hop=512, floor=1e-8, rate=16000):
+def extractor(*, bands: Count, n_fft: Count, hop: Count, floor: Amount) -> Callable[[np.ndarray, str], np.ndarray]:
     """Return ``extract(wave, channel) -> (3 * bands,) float32``: log|H|, cos∠H, sin∠H, ``bands`` values each.
 
     H(f) = S_fn(f) / S_nn(f), the Welch estimate (Hann windows, cross-spectra averaged over all windows of
@@ -22,7 +26,7 @@ def extractor(bands=64, n_fft=1024, hop=512, floor=1e-8, rate=16000):
     ``extract`` takes float32 (frames, 2) and "pair", and raises NearfarError for another channel and for
     a clip shorter than one window; making it raises one where the bands do not fit.
     """
-    edges = mel_edges(bands, n_fft, rate)
+    edges = mel_edges(bands, n_fft)
 
     def extract(wave, channel):
         if channel != "pair":
@@ -34,7 +38,7 @@ def extractor(bands=64, n_fft=1024, hop=512, floor=1e-8, rate=16000):
     return extract
 
 
-def transfer_function(wave, n_fft, hop, floor):
+def transfer_function(wave: np.ndarray, n_fft: int, hop: int, floor: float) -> np.ndarray:
     """Return H = S_fn / S_nn in each FFT bin, complex (n_fft // 2 + 1,), of a wave (frames, 2)."""
     spectra = stft(wave, n_fft, hop)
     near, far = spectra[NEAR], spectra[FAR]
@@ -42,7 +46,7 @@ def transfer_function(wave, n_fft, hop, floor):
     return np.mean(far * near.conj(), axis=0) / np.maximum(auto, floor * auto.mean())
 
 
-def stft(wave, n_fft, hop):
+def stft(wave: np.ndarray, n_fft: int, hop: int) -> np.ndarray:
     """Return Hann-windowed spectra, complex (2, windows, n_fft // 2 + 1), of a wave (frames, 2).
 
     The mean of each channel is taken out first: a microphone's offset would leak into the lowest band.
@@ -55,13 +59,13 @@ def stft(wave, n_fft, hop):
     return np.fft.rfft(windows * np.hanning(n_fft + 1)[:-1])
 
 
-def mel_edges(bands, n_fft, rate):
+def mel_edges(bands: int, n_fft: int) -> np.ndarray:
     """Return the FFT bins (bands + 1,) that bound contiguous bands of equal width in mel (HTK), without DC.
 
     Low bands narrower than a bin are widened to one. Raises NearfarError where that leaves too few bins.
     """
-    mels = np.linspace(0, 2595 * np.log10(1 + rate / 2 / 700), bands + 1)
-    edges = np.round(700 * (10 ** (mels / 2595) - 1) * n_fft / rate).astype(int)
+    mels = np.linspace(0, 2595 * np.log10(1 + RATE / 2 / 700), bands + 1)
+    edges = np.round(700 * (10 ** (mels / 2595) - 1) * n_fft / RATE).astype(int)
     edges[0], edges[-1] = 1, n_fft // 2 + 1
     steps = np.arange(bands + 1)
     edges = np.maximum.accumulate(edges - steps) + steps
@@ -70,11 +74,11 @@ def mel_edges(bands, n_fft, rate):
     return edges
 
 
-def band_sums(values, edges):
+def band_sums(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
     """Return the sums of (..., bins) over each band, (..., bands)."""
     return np.add.reduceat(values[..., : edges[-1]], edges[:-1], axis=-1)
 
 
-def band_means(values, edges):
+def band_means(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
     """Return the means of (..., bins) over the bins of each band, (..., bands)."""
     return band_sums(values, edges) / np.diff(edges)

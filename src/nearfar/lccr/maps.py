@@ -12,7 +12,7 @@ MAPS = 5
 FLOOR = 1e-10  # of a channel's mean band power
 
 
-def maps(wave, *, mels=64, n_fft=1024, hop=512, rate=16000):
+def maps(wave, *, mels=64, n_fft=1024, hop=512):
     """Return the maps of a wave (frames, 2): float16 (5, mels, windows).
 
     ILD, log10 of the near by the far power (bels); cosine and sine of the IPD, the angle of the
@@ -20,7 +20,7 @@ def maps(wave, *, mels=64, n_fft=1024, hop=512, rate=16000):
     log10 power (bels) of near and of far, each less its mean over the clip. A gain on both channels
     changes nothing; one on a single channel shifts the ILD only. Raises NearfarError as stft does.
     """
-    edges = mel_edges(mels, n_fft, rate)
+    edges = mel_edges(mels, n_fft)
     spectra = stft(wave, n_fft, hop)
     near, far = (_log_power(spectra[channel], edges) for channel in (NEAR, FAR))
     cross = band_sums(spectra[NEAR] * spectra[FAR].conj(), edges)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from conftest import noise, write_machine
+from conftest import noise, params_of, write_machine
 
 from nearfar.autoencoder import network as autoencoder
 from nearfar.autoencoder import residuals as reconstruction
@@ -105,13 +105,13 @@ def test_selective_mahalanobis_by_hand():
     clip = np.array([[5.0, 0], [1, 6]])  # mean (3, 3): 9/4 + 9 and 9 + 9/9
     view = np.stack([reconstruction.clip_scores(clip, ways)] * 2).astype(np.float32)
     np.testing.assert_allclose(view[0], [(25 + 1 + 36) / 4, 11.25, 10], rtol=1e-6)
-    assert Detector("mse").score(view)[0] == 15.5
-    np.testing.assert_allclose(Detector("mahalanobis").score(view)[0], [11.25, 10], rtol=1e-6)
+    assert Detector(distance="mse").score(view)[0] == 15.5
+    np.testing.assert_allclose(Detector(distance="mahalanobis").score(view)[0], [11.25, 10], rtol=1e-6)
 
 
 def test_the_normalized_score_ranks_as_the_smaller_distance():
     rng = np.random.default_rng(0)
-    train, test = (Detector("mahalanobis").score(rng.chisquare(4, (n, 3))) for n in (40, 30))
+    train, test = (Detector(distance="mahalanobis").score(rng.chisquare(4, (n, 3))) for n in (40, 30))
     domain = np.array(["source"] * 30 + ["target"] * 10)
     _, normalized = normalize(train, test, domain, reference="nearest")
     assert (np.argsort(normalized) == np.argsort(test.min(axis=1))).all()
@@ -127,9 +127,9 @@ def test_a_covariance_without_inverse_is_refused_or_kept_in_its_span():
 
 def test_the_detector_refuses_another_view():
     with pytest.raises(NearfarError, match="autoencoder/near, not 256 columns"):
-        Detector().fit(np.zeros((4, 256)), domain=None)
+        Detector(distance="mse").fit(np.zeros((4, 256)), domain=None)
     with pytest.raises(NearfarError, match="params.distance: 'l1'"):
-        Detector("l1")
+        Detector(distance="l1")
 
 
 def train_machine(folder, **kwargs):
@@ -173,7 +173,9 @@ def test_bad_inputs_are_named(tmp_path):
     assert not (tmp_path / "model.safetensors").exists()
 
 
-@pytest.mark.parametrize(("method", "params"), [("reconstruction", {"distance": "mahalanobis"}), ("mahalanobis", {})])
+@pytest.mark.parametrize(
+    ("method", "params"), [("reconstruction", {"distance": "mahalanobis"}), ("mahalanobis", params_of("mahalanobis"))]
+)
 @pytest.mark.parametrize("folds", [1, 2])
 def test_fits_with_and_without_a_learned_state_survive_the_file(tmp_path, method, params, folds):
     write_machine(tmp_path, "m")

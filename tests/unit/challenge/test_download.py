@@ -143,7 +143,7 @@ def test_no_such_record(zenodo, tmp_path):
 
 def test_a_record_without_checksums(zenodo, place):
     zenodo.listed = {"checksum": ""}
-    refused(fetch, zenodo, place, says=[f"/api/records/{RECORD}", "checksum", "mend data.zenodo"])
+    refused(fetch, zenodo, place, says=[f"/api/records/{RECORD}", "checksum", "mend data.sets"])
     assert not place.parent.exists()
 
 
@@ -245,7 +245,10 @@ def challenge_project(zenodo, folder):
     }
     words = ("folder", "clips", "machines")
     sets = {name: {"record": RECORD} | dict(zip(words, about, strict=True)) for name, about in sets.items()}
-    return Project(folder, TOY | {"data": {"root": "data", "sets": sets, "zenodo": zenodo.url}})
+    project = Project(folder, TOY | {"data": {"root": "data", "sets": sets}})
+    code = project.folder / "src/nearfar/challenge/download.py"
+    code.write_text(code.read_text().replace("https://zenodo.org", zenodo.url))
+    return project
 
 
 def lines(done):

@@ -4,6 +4,7 @@ import gzip
 import re
 from collections import defaultdict
 
+import conftest
 import numpy as np
 import pytest
 import soundfile
@@ -59,8 +60,7 @@ def test_dry_run_over_real_names(tmp_path):
     ids=["no folder", "a machine twice", "a machine in two folders"],
 )
 def test_sets_with(change, fault):
-    config = yaml.safe_load((ROOT / "config/config.yaml").read_text())
-    config["data"] = yaml.safe_load(CONFIG.read_text())["data"] | {"zenodo": "http://127.0.0.1"}
+    config = conftest.CONFIG | {"data": yaml.safe_load(CONFIG.read_text())["data"]}
     change(config["data"])
     with pytest.raises(NearfarError, match=re.escape(fault)):
         settings.check(config, yaml.safe_load((ROOT / "config/schema.yaml").read_text()))

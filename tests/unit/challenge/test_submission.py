@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from conftest import ROOT, TOY, Project, write_machine
+from conftest import CONFIG, TOY, Project, write_machine
 from safetensors.numpy import save_file
 
 from nearfar.challenge.metadata import describe
@@ -15,7 +15,6 @@ from nearfar.challenge.submission import PLACEHOLDERS, write_system, write_zip
 from nearfar.cli import main
 from nearfar.jobs.files import write_table
 
-CONFIG = yaml.safe_load((ROOT / "config/config.yaml").read_text())
 ABOUT = CONFIG["submission"] | {"label": "Jeong_Medisensing", "systems": ["system1", "system2"]}
 EVAL = """machine,section,auc_source,auc_target,pauc,omega,precision,recall,f1
 fan,00,72.12,84.80,63.16,72.00,50.00,60.00,54.55

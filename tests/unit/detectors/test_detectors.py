@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
+from conftest import CONFIG, made, params_of
 from sklearn.covariance import LedoitWolf
 from sklearn.decomposition import PCA
 
 from nearfar.detectors import covariance, crossfit
-from nearfar.detectors.methods import flow, knn, mahalanobis, predictive
+from nearfar.detectors.methods import predictive
 from nearfar.errors import NearfarError
 
 
@@ -37,35 +38,35 @@ def test_mahalanobis_to_each_domain_under_one_covariance():
     precision = LedoitWolf(assume_centered=True).fit(centred).precision_
     for column, mean in enumerate((view[~target].mean(0), view[target].mean(0))):
         expected = np.sqrt(np.einsum("ij,jk,ik->i", view - mean, precision, view - mean))
-        score = mahalanobis.Detector().fit(view, domain=domain).score(view)[:, column]
+        score = made("mahalanobis").fit(view, domain=domain).score(view)[:, column]
         np.testing.assert_allclose(score, expected, rtol=1e-5)
 
 
 def test_pseudo_inverse_scores_every_training_clip_n_minus_1():
     _, domain, view = clips(n=50, dims=200, target=5)
-    detector = mahalanobis.Detector(covariance="empirical", reference="pooled").fit(view, domain=domain)
+    detector = made("mahalanobis", covariance="empirical", reference="pooled").fit(view, domain=domain)
     np.testing.assert_allclose(detector.score(view) ** 2, 49, rtol=1e-5)
 
 
 def test_knn_by_hand():
     view = np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0], [-1.0, 0.0]])
     domain = np.array(["source", "source", "target", "target"])
-    detector = knn.Detector().fit(view, domain=domain)
+    detector = made("knn").fit(view, domain=domain)
     half = 1 - np.sqrt(0.5)
     np.testing.assert_allclose(detector.score(np.array([[2.0, 0.0]])), [[0.0, half]], atol=1e-12)
     np.testing.assert_allclose(
         detector.leave_one_out(), [[1.0, half], [1.0, half], [half, 1 + np.sqrt(0.5)], [1.0, 1 + np.sqrt(0.5)]]
     )
-    pooled = knn.Detector(reference="pooled").fit(view, domain=domain)
+    pooled = made("knn", reference="pooled").fit(view, domain=domain)
     np.testing.assert_allclose(pooled.score(np.array([[2.0, 0.0]])), [0.0], atol=1e-12)
 
 
 def test_knn_leaves_one_out_exactly():
     files, domain, view = clips(n=40)
-    fast = knn.Detector().fit(view, domain=domain).leave_one_out()
+    fast = made("knn").fit(view, domain=domain).leave_one_out()
     for i in (0, 17, 39):
         rest = np.arange(40) != i
-        slow = knn.Detector().fit(view[rest], domain=domain[rest]).score(view[[i]])
+        slow = made("knn").fit(view[rest], domain=domain[rest]).score(view[[i]])
         np.testing.assert_allclose(fast[i], slow[0], rtol=1e-10)
 
 
@@ -75,7 +76,7 @@ def test_predictive_hears_a_changed_path_and_not_a_changed_source():
     near = rng.standard_normal((300, 30))
     far = near @ path + 0.1 * rng.standard_normal((300, 30))
     domain = np.array(["source"] * 280 + ["target"] * 20)
-    detector = predictive.Detector(components=30).fit(near, far, domain=domain)
+    detector = made("predictive", components=30).fit(near, far, domain=domain)
     fresh = rng.standard_normal((200, 30))
     noise = 0.1 * rng.standard_normal((200, 30))
     same = detector.score(fresh, fresh @ path + noise)[:, 0]
@@ -105,7 +106,7 @@ def test_principal_is_sklearns():
 
 
 def flow_for(**settings):
-    return flow.Detector(**{"components": 6, "epochs": 60, "batch": 64, "seed": 1} | settings)
+    return made("flow", **{"components": 6, "epochs": 60, "batch": 64, "seed": 1} | settings)
 
 
 def test_flow_is_a_density():
@@ -160,10 +161,10 @@ def test_flow_refuses_a_loss_that_is_not_finite():
 
 
 METHODS = {
-    "mahalanobis": {},
-    "knn": {},
-    "flow": {"components": 8, "epochs": 20},
-    "predictive": {"components": 12},
+    "mahalanobis": params_of("mahalanobis"),
+    "knn": params_of("knn"),
+    "flow": params_of("flow", components=8, epochs=20),
+    "predictive": params_of("predictive", components=12),
 }
 
 
@@ -222,7 +223,7 @@ def test_folds_hold_both_domains_and_follow_the_names():
 
 def test_too_few_clips_for_the_components():
     _, domain, view = clips(n=30)
-    for detector in (flow.Detector(components=64), predictive.Detector(components=64)):
+    for detector in (made("flow", components=64), made("predictive", components=64)):
         views = [view] * (1 + isinstance(detector, predictive.Detector))
         with pytest.raises(NearfarError, match="set it to at most 20"):
             detector.fit(*views, domain=domain)
@@ -233,7 +234,7 @@ def gained_views(feature, channel, gain):
 
     from nearfar.features import logmel, rtf
 
-    extract = {"logmel": logmel, "rtf": rtf}[feature].extractor()
+    extract = {"logmel": logmel, "rtf": rtf}[feature].extractor(**CONFIG["features"][feature])
     return np.stack([extract((gain * noise(("gain", i))).astype(np.float32), channel) for i in range(40)])
 
 
@@ -241,7 +242,7 @@ def gained_views(feature, channel, gain):
 def test_a_gain_on_all_clips_changes_no_raw_and_no_spatial_score(feature, channel):
     domain = np.array(["source"] * 30 + ["target"] * 10)
     quiet, loud = (
-        mahalanobis.Detector().fit(view, domain=domain).score(view)
+        made("mahalanobis").fit(view, domain=domain).score(view)
         for view in (gained_views(feature, channel, gain) for gain in (1.0, 0.03))
     )
     np.testing.assert_allclose(quiet, loud, rtol=2e-3)

@@ -3,6 +3,7 @@ import sys
 
 import numpy as np
 import pytest
+from conftest import CONFIG
 
 from nearfar.errors import NearfarError
 from nearfar.features import logmel, rtf
@@ -24,7 +25,7 @@ def delayed(delay, gain, frames=64000):
 
 @pytest.mark.parametrize("gain", [1e-3, 30])
 def test_logmel_gain_shifts_means_only(wave, gain):
-    extract = logmel.extractor()
+    extract = logmel.extractor(**CONFIG["features"]["logmel"])
     wave[5000:9000] = 0  # digital silence is where an absolute floor would distort
     one, other = extract(wave, "near"), extract(wave * np.float32(gain), "near")
     assert one.shape == (256,) and one.dtype == np.float32
@@ -34,7 +35,7 @@ def test_logmel_gain_shifts_means_only(wave, gain):
 
 def test_logmel_of_a_tone_peaks_in_its_band(wave):
     tone = np.sin(2 * np.pi * 1000 * np.arange(32000) / 16000).astype(np.float32)
-    extract = logmel.extractor()
+    extract = logmel.extractor(**CONFIG["features"]["logmel"])
     features = extract(np.stack([tone, wave[:, 1]], axis=1), "near")
     # Slaney: 1 kHz is mel 15 of 45.25, so band 15 / (45.25 / 129) - 1
     assert abs(features[:128].argmax() - 41.8) < 1
@@ -43,58 +44,58 @@ def test_logmel_of_a_tone_peaks_in_its_band(wave):
 
 def test_features_refuse_channels_and_clips_they_cannot_hear(wave):
     with pytest.raises(NearfarError, match="logmel/pair"):
-        logmel.extractor()(wave, "pair")
+        logmel.extractor(**CONFIG["features"]["logmel"])(wave, "pair")
     with pytest.raises(NearfarError, match="rtf/near"):
-        rtf.extractor()(wave, "near")
+        rtf.extractor(**CONFIG["features"]["rtf"])(wave, "near")
     for module, channel in ((logmel, "far"), (rtf, "pair")):
         with pytest.raises(NearfarError, match="shorter than n_fft"):
-            module.extractor()(wave[:1000], channel)
+            module.extractor(**CONFIG["features"][module.__name__.split(".")[-1]])(wave[:1000], channel)
 
 
 @pytest.mark.parametrize("gain", [1e-3, 30])
 def test_rtf_ignores_a_gain_on_both_channels(wave, gain):
-    extract = rtf.extractor()
+    extract = rtf.extractor(**CONFIG["features"]["rtf"])
     one, other = extract(wave, "pair"), extract(wave * np.float32(gain), "pair")
     assert one.shape == (192,) and one.dtype == np.float32
     np.testing.assert_allclose(other, one, atol=1e-4)
 
 
 def test_rtf_of_a_gain_is_its_logarithm():
-    magnitude, cosine, sine = np.split(rtf.extractor()(delayed(0, 0.5), "pair"), 3)
+    magnitude, cosine, sine = np.split(rtf.extractor(**CONFIG["features"]["rtf"])(delayed(0, 0.5), "pair"), 3)
     np.testing.assert_allclose(magnitude, np.log(0.5), atol=1e-4)
     np.testing.assert_allclose(cosine, 1, atol=1e-4)
     np.testing.assert_allclose(sine, 0, atol=1e-4)
 
 
 def test_rtf_of_a_delay_is_the_mean_phasor_of_each_band():
-    edges = rtf.mel_edges(64, 1024, 16000)
+    edges = rtf.mel_edges(64, 1024)
     phasor = np.exp(-2j * np.pi * np.arange(513) * 6 / 1024)
     expected = 0.5 * np.array([phasor[a:b].mean() for a, b in zip(edges[:-1], edges[1:], strict=True)])
-    magnitude, cosine, sine = np.split(rtf.extractor()(delayed(6, 0.5), "pair"), 3)
+    magnitude, cosine, sine = np.split(rtf.extractor(**CONFIG["features"]["rtf"])(delayed(6, 0.5), "pair"), 3)
     np.testing.assert_allclose(magnitude, np.log(np.abs(expected)), atol=0.1)
     np.testing.assert_allclose(cosine + 1j * sine, expected / np.abs(expected), atol=0.1)
 
 
 def test_rtf_points_from_near_to_far():
-    swapped = rtf.extractor()(delayed(0, 0.5)[:, ::-1], "pair")
+    swapped = rtf.extractor(**CONFIG["features"]["rtf"])(delayed(0, 0.5)[:, ::-1], "pair")
     np.testing.assert_allclose(swapped[:64], np.log(2), atol=1e-4)
 
 
 def test_rtf_of_an_empty_far_channel_is_finite():
     wave = delayed(0, 0)
-    assert np.isfinite(rtf.extractor()(wave, "pair")).all()
+    assert np.isfinite(rtf.extractor(**CONFIG["features"]["rtf"])(wave, "pair")).all()
 
 
 @pytest.mark.parametrize(("bands", "n_fft"), [(64, 1024), (128, 1024), (40, 512), (500, 1024)])
 def test_mel_edges_cover_all_bins_but_dc(bands, n_fft):
-    edges = rtf.mel_edges(bands, n_fft, 16000)
+    edges = rtf.mel_edges(bands, n_fft)
     assert len(edges) == bands + 1 and edges[0] == 1 and edges[-1] == n_fft // 2 + 1
     assert (np.diff(edges) >= 1).all()
 
 
 def test_too_many_bands_are_refused():
     with pytest.raises(NearfarError, match="bands: 600"):
-        rtf.mel_edges(600, 1024, 16000)
+        rtf.mel_edges(600, 1024)
 
 
 def test_modules_without_a_network_do_not_import_torch():

@@ -52,8 +52,10 @@ def test_missing_script_is_refused(scripts):
 
 
 def test_parameters_are_read_without_an_import():
-    assert parameters("src/nearfar/detectors/methods/knn.py", "Detector", "__init__") == {"reference"}
-    assert "epochs" in parameters("src/nearfar/detectors/methods/flow.py", "Detector", "__init__")
+    assert parameters("src/nearfar/detectors/methods/knn.py", "Detector", "__init__")[1] == {"reference"}
+    kinds, needed = parameters("src/nearfar/detectors/methods/flow.py", "Detector", "__init__")
+    assert "seed" not in kinds and needed == kinds.keys()
+    assert kinds["lr"]["exclusiveMinimum"] == 0 and kinds["reference"]["enum"] == ["domain", "pooled"]
 
 
 def test_cheap_jobs_import_nothing_heavy(tmp_path):

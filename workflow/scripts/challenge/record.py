@@ -1,6 +1,6 @@
-from nearfar.challenge.download import fetch_record
+from nearfar.challenge.download import ZENODO, fetch_record
 from nearfar.jobs.job import logged
 
 if __name__ == "__main__":
     with logged(snakemake):
-        fetch_record(snakemake.params.zenodo, snakemake.wildcards.record, snakemake.output[0])
+        fetch_record(ZENODO, snakemake.wildcards.record, snakemake.output[0])

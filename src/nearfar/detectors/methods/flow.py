@@ -1,8 +1,11 @@
+from typing import Literal, Self
+
 import numpy as np
 
 from nearfar.data.domains import against_each, centre, means
 from nearfar.detectors import realnvp
 from nearfar.detectors.covariance import principal, refuse_few
+from nearfar.jobs.kinds import Amount, Count, Positive, Share
 
 
 class Detector:
@@ -16,14 +19,28 @@ class Detector:
     Raises NearfarError for fewer clips than components and for a loss that is not finite.
     """
 
-    def __init__(self, components=64, layers=6, hidden=128, epochs=200, batch=128, lr=1e-3, weight_decay=1e-2,
-                 early_stopping=True, patience=20, held_out=0.15, reference="domain", seed=0):  # fmt: skip
+    def __init__(
+        self,
+        *,
+        components: Count,
+        layers: Count,
+        hidden: Count,
+        epochs: Count,
+        batch: Count,
+        lr: Positive,
+        weight_decay: Amount,
+        early_stopping: bool,
+        patience: Count,
+        held_out: Share,
+        reference: Literal["domain", "pooled"],
+        seed: int,
+    ) -> None:
         self.components, self.layers, self.hidden, self.seed = components, layers, hidden, seed
         self.epochs, self.batch, self.lr, self.weight_decay = epochs, batch, lr, weight_decay
         self.early_stopping, self.patience, self.held_out = early_stopping, patience, held_out
         self.reference = reference
 
-    def fit(self, view, *, domain):
+    def fit(self, view: np.ndarray, *, domain: np.ndarray) -> Self:
         """view: (clips, dims) of normal clips; domain: (clips,) of "source" | "target"."""
         refuse_few(self.components, view, min(len(view) - 2, view.shape[1]))
         self.centres_ = means(view, domain, self.reference)
@@ -40,7 +57,7 @@ class Detector:
         self.__dict__ |= {f"w{i}_": weight for i, weight in enumerate(weights)}
         return self
 
-    def score(self, view):
+    def score(self, view: np.ndarray) -> np.ndarray:
         """Return (clips, 2), in nats, relative to source and to target, or (clips,) for "pooled"."""
         return against_each(self._surprise, [view], [self.centres_])
 

@@ -1,3 +1,5 @@
+from typing import Literal, Self
+
 import numpy as np
 
 from nearfar.data.domains import DOMAINS, REFERENCES
@@ -11,21 +13,21 @@ class Detector:
     Training clips are scored with themselves left out, exactly, so no fold is needed.
     """
 
-    def __init__(self, reference="domain"):
+    def __init__(self, *, reference: Literal["domain", "pooled"]) -> None:
         self.reference = reference
 
-    def fit(self, view, *, domain):
+    def fit(self, view: np.ndarray, *, domain: np.ndarray) -> Self:
         """view: (clips, dims) of normal clips; domain: (clips,) of "source" | "target"."""
         one_of("params.reference", self.reference, REFERENCES)
         self.bank_ = _unit(view)
         self.target_ = np.asarray(domain) == "target"
         return self
 
-    def score(self, view):
+    def score(self, view: np.ndarray) -> np.ndarray:
         """Return (clips, 2), the distance to the source and to the target bank, or (clips,) for "pooled"."""
         return self._nearest(_unit(view) @ self.bank_.T)
 
-    def leave_one_out(self):
+    def leave_one_out(self) -> np.ndarray:
         """Return the scores of the training clips, each against all others."""
         similarity = self.bank_ @ self.bank_.T
         np.fill_diagonal(similarity, -np.inf)

@@ -1,7 +1,10 @@
+from typing import Literal, Self
+
 import numpy as np
 
 from nearfar.data.domains import against_each, centre, means
 from nearfar.detectors.covariance import principal, refuse_few
+from nearfar.jobs.kinds import Count
 
 
 class Detector:
@@ -13,10 +16,10 @@ class Detector:
     Raises NearfarError where there are fewer clips than components.
     """
 
-    def __init__(self, components=128, whiten=True, reference="domain"):
+    def __init__(self, *, components: Count, whiten: bool, reference: Literal["domain", "pooled"]) -> None:
         self.components, self.whiten, self.reference = components, whiten, reference
 
-    def fit(self, near, far, *, domain):
+    def fit(self, near: np.ndarray, far: np.ndarray, *, domain: np.ndarray) -> Self:
         """near, far: (clips, dims) of normal clips; domain: (clips,) of "source" | "target"."""
         _refuse_few(self.components, near, far)
         self.near_centres_, self.far_centres_ = (means(v, domain, self.reference) for v in (near, far))
@@ -30,7 +33,7 @@ class Detector:
         self.scale_ = np.maximum(spread, 1e-6 * y.std(axis=0)) if self.whiten else np.ones_like(spread)
         return self
 
-    def score(self, near, far):
+    def score(self, near: np.ndarray, far: np.ndarray) -> np.ndarray:
         """Return (clips, 2), the residual relative to source and to target, or (clips,) for "pooled"."""
         return against_each(self._residual, [near, far], [self.near_centres_, self.far_centres_])
 

@@ -1,3 +1,5 @@
+from typing import Literal, Self
+
 import numpy as np
 
 from nearfar.errors import NearfarError, one_of
@@ -13,15 +15,15 @@ class Detector:
     autoencoder has seen all training clips: their scores are in-sample whatever ``folds``.
     """
 
-    def __init__(self, distance="mse"):
+    def __init__(self, *, distance: Literal["mse", "mahalanobis"]) -> None:
         self.distance = one_of("params.distance", distance, COLUMNS)
 
-    def fit(self, view, *, domain):
+    def fit(self, view: np.ndarray, *, domain: np.ndarray) -> Self:
         """view: (clips, 3), the feature autoencoder/near; raises NearfarError for a view of another width."""
         if view.shape[1] != 3:
             raise NearfarError(f"views: reconstruction reads autoencoder/near, not {view.shape[1]} columns; name it")
         return self
 
-    def score(self, view):
+    def score(self, view: np.ndarray) -> np.ndarray:
         """Return (clips,) in dB² for "mse", (clips, 2) relative to source and to target for "mahalanobis"."""
         return np.asarray(view, np.float64)[:, COLUMNS[self.distance]]

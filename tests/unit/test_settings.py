@@ -1,0 +1,149 @@
+"""The configuration is held to what it may say, while the workflow is parsed."""
+
+import copy
+import importlib
+import inspect
+import re
+
+import pytest
+import yaml
+from conftest import CONFIG, ROOT
+
+from nearfar import settings
+from nearfar.errors import NearfarError
+
+SCHEMA = yaml.safe_load((ROOT / "config/schema.yaml").read_text())
+
+
+def numbers(value, keys=()):
+    """Every place of a number in a configuration, as a tuple of keys."""
+    parts = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    found = [place for key, part in parts for place in numbers(part, (*keys, key))]
+    return found + [keys] * (type(value) in (int, float))
+
+
+def with_value(keys, value):
+    changed = copy.deepcopy(CONFIG)
+    place = changed
+    for key in keys[:-1]:
+        place = place[key]
+    place[keys[-1]] = value
+    return changed
+
+
+def refused(config):
+    with pytest.raises(NearfarError) as error:
+        settings.check(config, SCHEMA)
+    line = str(error.value)
+    assert "\n" not in line and ";" in line
+    return line
+
+
+def test_the_default_configuration_is_accepted():
+    settings.check(CONFIG, SCHEMA)
+    assert len(numbers(CONFIG)) > 80
+
+
+@pytest.mark.parametrize("text", [".nan", ".inf", "-.inf"])
+def test_a_number_that_is_none_is_refused_at_every_key(text):
+    for keys in numbers(CONFIG):
+        line = refused(with_value(keys, yaml.safe_load(text)))
+        assert line.startswith(".".join(map(str, keys)) + ": "), line
+
+
+def test_a_whole_number_with_a_point_is_refused_where_one_is_counted():
+    counted = [keys for keys in numbers(CONFIG) if _value(keys) == int(_value(keys))]
+    for keys in counted:
+        if isinstance(_value(keys), int) and _typed_integer(keys):
+            assert refused(with_value(keys, float(_value(keys)))).startswith(".".join(map(str, keys)) + ": ")
+    assert sum(map(_typed_integer, counted)) > 25
+
+
+def _value(keys):
+    value = CONFIG
+    for key in keys:
+        value = value[key]
+    return value
+
+
+def _typed_integer(keys):
+    """Whether a half is refused there as no whole number."""
+    try:
+        settings.check(with_value(keys, _value(keys) + 0.5), SCHEMA)
+    except NearfarError as error:
+        return "is not of type 'integer'" in str(error)
+    return False
+
+
+@pytest.mark.parametrize(
+    ("keys", "value", "says"),
+    [
+        (("seed",), 0.0, "seed: 0.0 is not of type 'integer'"),
+        (("seed",), True, "seed: True is not of type 'integer'"),
+        (("folds",), 2.0, "folds: 2.0 is not of type 'integer'"),
+        (("features", "eat", "adapter", "lr"), "1e-3", "written as 0.001 it is a number"),
+        (("methods", "flow", "lr"), "1e-3", "methods.flow.lr: '1e-3' is not of type 'number'"),
+        (("methods", "flow", "lr"), 0, "methods.flow.lr: 0 is less than or equal to the minimum of 0"),
+        (("methods", "flow", "components"), 8.0, "methods.flow.components: 8.0 is not of type 'integer'"),
+        (("methods", "flow", "early_stopping"), "no", "methods.flow.early_stopping: 'no' is not of type 'boolean'"),
+        (("methods", "flow", "held_out"), 1.5, "methods.flow.held_out: 1.5 is greater than the maximum of 1"),
+        (("methods", "knn", "reference"), "both", "expected: domain or pooled"),
+        (("methods", "knn", "k"), 3, "methods.knn: unknown parameter 'k'; known: reference"),
+        (("methods", "svm"), {}, "methods: unknown method 'svm'"),
+        (("detectors", "raw", "params"), {"covariance": 1}, "detectors.raw.params.covariance: 1 is not one of"),
+        (("features", "logmel", "mels"), 0, "features.logmel.mels: 0 is less than the minimum of 1"),
+        (("features", "rtf", "floor"), -1e-8, "features.rtf.floor: -1e-08 is less than the minimum of 0"),
+        (("systems", "system1", "weights", "raw"), float("nan"), "systems.system1.weights.raw: nan is no number"),
+        (("features", "eat", "backbone", "config"), {"depth": float("inf")}, "features.eat.backbone.config.depth: inf"),
+    ],
+)
+def test_a_value_of_the_wrong_kind_is_refused_by_its_key(keys, value, says):
+    assert says in refused(with_value(keys, value))
+
+
+def test_a_parameter_without_a_value_is_refused():
+    config = copy.deepcopy(CONFIG)
+    del config["methods"]["flow"]["lr"]
+    assert "detectors.flow.params: lr has no value" in refused(config)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("seed: 1\ndata: {root: a}\nseed: 2\n", "line 3: seed stands there twice"),
+        ("detectors:\n  raw: {method: knn}\n  flow: {}\n  raw: {method: knn}\n", "line 4: detectors.raw stands there"),
+        ("submission:\n  authors:\n    - {lastname: A, lastname: B}\n", "line 3: submission.authors[0].lastname"),
+        ('{"folds": 2,\n "folds": 3}', "line 2: folds stands there twice"),
+    ],
+)
+def test_a_key_twice_is_refused(tmp_path, text, says):
+    (tmp_path / "mine.yaml").write_text(text)
+    with pytest.raises(NearfarError, match=re.escape(says)):
+        settings.refuse_repeated_keys(tmp_path / "mine.yaml")
+
+
+def test_the_shipped_configurations_give_no_key_twice():
+    for path in (ROOT / "config").glob("*.yaml"):
+        settings.refuse_repeated_keys(path)
+
+
+HOMES = {  # what the configuration sets: the function that takes it, and the block with the values
+    **{
+        f"nearfar.detectors.methods.{name}:Detector": ("methods", name)
+        for name in ("mahalanobis", "flow", "predictive", "knn", "reconstruction")
+    },
+    "nearfar.features.logmel:extractor": ("features", "logmel"),
+    "nearfar.features.rtf:extractor": ("features", "rtf"),
+    "nearfar.lccr.maps:maps": ("features", "lccr", "maps"),
+    "nearfar.lccr.network:train": ("features", "lccr", "train"),
+    "nearfar.detectors.normalization:normalize": ("normalization",),
+}
+
+
+@pytest.mark.parametrize("function", HOMES)
+def test_a_default_has_one_home(function):
+    module, name = function.split(":")
+    signature = inspect.signature(getattr(importlib.import_module(module), name)).parameters
+    values = _value(HOMES[function])
+    assert values and values.keys() <= signature.keys()
+    assert [key for key in values if signature[key].default is not inspect.Parameter.empty] == []
