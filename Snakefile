@@ -34,6 +34,7 @@ include: "rules/autoencoder.smk"
 include: "rules/detectors.smk"
 include: "rules/systems.smk"
 include: "rules/comparison.smk"
+include: "rules/challenge/common.smk"
 include: "rules/challenge/submission.smk"
 include: "rules/pretraining.smk"
 

@@ -95,15 +95,6 @@ def method_file(wildcards):
     return f"src/nearfar/detectors/methods/{detector(wildcards)['method']}.py"
 
 
-def eat_model():
-    """Return config and weights of the EAT that embeds: the adapted one, or the backbone as it is."""
-    folder = "eat" if config["features"]["eat"]["adapter"] else "backbone"
-    return [
-        results(f"models/{folder}/config.json"),
-        results(f"models/{folder}/model.safetensors"),
-    ]
-
-
 def folds(wildcards):
     """Return the number of folds of a detector."""
     return detector(wildcards).get("folds", config["folds"])
@@ -124,6 +115,15 @@ def weights(wildcards):
     return weights_of(config["systems"][wildcards.system]["weights"], config["core"])
 
 
+def eat_model():
+    """Return config and weights of the EAT that embeds: the adapted one, or the backbone as it is."""
+    folder = "eat" if config["features"]["eat"]["adapter"] else "backbone"
+    return [
+        results(f"models/{folder}/config.json"),
+        results(f"models/{folder}/model.safetensors"),
+    ]
+
+
 def of_machines(path):
     """Return a path's file for every scored machine."""
     return [
@@ -140,79 +140,13 @@ def normalized_scores(detectors):
     ]
 
 
-def submitted_machines(wildcards=None):
-    """Return the machines of the submission; checked only where it is asked for."""
-    wanted = config["submission"]["machines"]
-    return stopping(settings.check_machines, "submission.machines", wanted, MACHINES)
-
-
-def submitted(path):
-    """Return an input function for a path's file of every submitted machine."""
-    return lambda w: [
-        results(path.format(machine=machine, system=w.system))
-        for machine in submitted_machines()
-    ]
-
-
-def used_detectors(wildcards):
-    """Return the settings of the detectors that have a weight in a system."""
-    return {
-        name: config["detectors"][name]
-        for name, weight in sorted(weights(wildcards).items())
-        if weight > 0
-    }
-
-
-def used_models(wildcards):
-    """Return the weights of the networks that embed for a system, and its fits on the submitted machines."""
-    machines, used = submitted_machines(), used_detectors(wildcards)
-    known = {"eat": [eat_model()[1]]} | {
-        name: [results(f"models/{name}/model.safetensors")]
-        for name in ("beats", "lccr")
-    }
-    known["autoencoder"] = [
-        results(f"models/autoencoder/{machine}.safetensors") for machine in machines
-    ]
-    seen = {Path(view).parent.name for one in used.values() for view in one["views"]}
-    fits = [
-        results(f"fits/{name}/{machine}.safetensors")
-        for name in used
-        for machine in machines
-    ]
-    return [path for name in sorted(seen & known.keys()) for path in known[name]] + fits
-
-
-def development_table(wildcards):
-    """Return a system's table of Ω, or nothing where no scored machine has labelled test clips."""
-    if SIMULATED or any(dataset.labelled(FOLDERS[machine]) for machine in MACHINES):
-        return results(f"{wildcards.system}/eval.csv")
-    return []
-
-
-def description(wildcards):
-    """Return what the configuration tells of a system, in the words of the challenge's metadata."""
-    from nearfar.challenge.metadata import describe
-
-    return describe(used_detectors(wildcards), config["features"])
-
-
-def technical_report():
-    """Return the technical report, where there is one."""
-    path = config["submission"]["report"]
-    if path and not Path(path).is_file():
-        raise WorkflowError(
-            f"nearfar: submission.report: no file {path}; give the pdf's path, or null to leave it out"
-        )
-    return path or []
-
-
 def start_jobs_at_once():
     """Take the limit on the jobs started a second off a local run.
 
     For its sake Snakemake (9.27) looks through all ready jobs again a second after each time that it did, so with every
     job that ends once more a second, and waits for the last of these timers before it exits.
     """
-    if workflow.local_exec:
+    if workflow.local_exec and hasattr(workflow.scheduler, "job_rate_limiter"):
         workflow.scheduler.job_rate_limiter = None
 
 

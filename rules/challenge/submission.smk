@@ -1,7 +1,7 @@
 # From the fused scores of up to four systems to one zip for the challenge.
 
 # Told here in one line: to what an input function raises Snakemake adds a traceback.
-if any("submission" in word for word in sys.argv[1:]):
+if SUBMISSIONS.intersection(sys.argv[1:]):
     submitted_machines()
     technical_report()
 
@@ -17,7 +17,7 @@ rule submission:
     log:
         results("logs/submission/{system}.log"),
     wildcard_constraints:
-        system=any_of(config["submission"]["systems"]),
+        system=any_of(SUBMITTED),
     conda:
         "../../envs/nearfar.yaml"
     params:
@@ -31,10 +31,7 @@ rule submission:
 
 rule submission_zip:
     input:
-        systems=[
-            results(f"{system}/submission")
-            for system in config["submission"]["systems"]
-        ],
+        systems=[results(f"{system}/submission") for system in SUBMITTED],
         report=lambda w: technical_report(),
         sources=sources("workflow/scripts/challenge/submission_zip.py"),
     output:
