@@ -5,6 +5,8 @@ In-sample scores say nothing of unseen clips: a clip's nearest neighbour is itse
 
 import importlib
 import inspect
+from pathlib import Path
+from typing import Any, Self
 
 import numpy as np
 
@@ -14,12 +16,78 @@ from nearfar.jobs.files import read_arrays, write_arrays
 from nearfar.seeds import fraction, seed_for
 
 
-def load(method):
+class CrossFit:
+    """A detector fitted once a fold, or once on all clips where ``folds`` is 1 or it leaves one out by itself.
+
+    method, params: file and constructor's arguments of a plug-in; seed: of (seed, machine).
+    """
+
+    def __init__(self, method: str, params: dict[str, Any], folds: int, seed: int):
+        self.method, self.params, self.folds, self.seed = method, params, folds, seed
+
+    def fit(self, files: np.ndarray, domain: np.ndarray, views: list[np.ndarray]) -> Self:
+        """Deal the training clips to folds and fit, each time on all folds but one.
+
+        files, domain: (clips,); views: list of (clips, dims). Raises NearfarError as ``fold_of`` and the detector do.
+        """
+        self.order = np.argsort(files)  # in which they are fitted, so that the given order changes nothing
+        self.alone = self.folds == 1 or hasattr(load(self.method), "leave_one_out")
+        self.fold = np.full(len(files), -1) if self.alone else fold_of(files, domain, self.folds, self.seed)
+        self.fitted = [self._made(k) for k in range(1 if self.alone else self.folds)]
+        for k, detector in enumerate(self.fitted):
+            seen = self.order[self.fold[self.order] != k]
+            detector.fit(*(view[seen] for view in views), domain=domain[seen])
+        return self
+
+    def training_scores(self, views: list[np.ndarray]) -> np.ndarray:
+        """Return the cross-fitted scores (clips,) or (clips, 2) of the clips that were fitted, in the order given."""
+        if self.folds == 1:
+            return self.fitted[0].score(*views)
+        if self.alone:
+            rows, parts = self.order, [self.fitted[0].leave_one_out()]
+        else:
+            held_out = [np.flatnonzero(self.fold == k) for k in range(self.folds)]
+            rows = np.concatenate(held_out)
+            parts = [d.score(*(view[own] for view in views)) for d, own in zip(self.fitted, held_out, strict=True)]
+        return np.concatenate(parts)[np.argsort(rows)]
+
+    def score(self, views: list[np.ndarray]) -> np.ndarray:
+        """Return the scores (clips,) or (clips, 2) of unseen clips: the mean over the fitted detectors."""
+        return np.mean([detector.score(*views) for detector in self.fitted], axis=0)
+
+    def write(self, path: str | Path) -> None:
+        """Write what the detectors have learned, their attributes that end in ``_``, as safetensors."""
+        learned = {
+            f"{k}/{name}": np.asarray(value)
+            for k, detector in enumerate(self.fitted)
+            for name, value in vars(detector).items()
+            if name.endswith("_")
+        }
+        write_arrays(path, learned, method=self.method, params=self.params, fitted=len(self.fitted))
+
+    @classmethod
+    def read(cls, path: str | Path) -> Self:
+        """Return what ``write`` wrote, ready to score unseen clips."""
+        arrays, about = read_arrays(path)
+        again = cls(about["method"], about["params"], about["fitted"], seed=0)
+        again.fitted = [again._made(k) for k in range(again.folds)]
+        for key, value in arrays.items():
+            k, name = key.split("/")
+            setattr(again.fitted[int(k)], name, value)
+        return again
+
+    def _made(self, k):
+        make = load(self.method)
+        takes_seed = "seed" in inspect.signature(make).parameters
+        return make(**self.params | ({"seed": seed_for(self.seed, k)} if takes_seed else {}))
+
+
+def load(method: str) -> type:
     """Return the Detector class of ``nearfar/detectors/methods/<method>.py``."""
     return importlib.import_module(f"nearfar.detectors.methods.{method}").Detector
 
 
-def fold_of(files, domain, folds, seed):
+def fold_of(files: np.ndarray, domain: np.ndarray, folds: int, seed: int) -> np.ndarray:
     """Return the fold (clips,) of each training clip, dealt within its domain in the order of its name's hash.
 
     Raises NearfarError where a domain has fewer clips than there are folds.
@@ -35,69 +103,3 @@ def fold_of(files, domain, folds, seed):
         order = sorted(members, key=lambda i: fraction(seed, files[i]))
         fold[order] = np.arange(len(order)) % folds
     return fold
-
-
-def fit(detector, files, domain, views, *, folds, seed):
-    """Return the fitted detectors: one a fold, or a single one where it leaves one out by itself or folds is 1.
-
-    detector: (method, params); files, domain: (clips,); views: list of (clips, dims); seed: of (seed, machine).
-    """
-    method, params = detector
-    make = load(method)
-    order = np.argsort(files)
-    files, domain, views = files[order], domain[order], [view[order] for view in views]
-    if folds == 1 or hasattr(make, "leave_one_out"):
-        return [make(**_seeded(make, params, seed, 0)).fit(*views, domain=domain)]
-    fold = fold_of(files, domain, folds, seed)
-    fitted = []
-    for k in range(folds):
-        seen = fold != k
-        fitted.append(make(**_seeded(make, params, seed, k)).fit(*(v[seen] for v in views), domain=domain[seen]))
-    return fitted
-
-
-def training_scores(fitted, files, domain, views, *, folds, seed):
-    """Return the cross-fitted scores (clips,) or (clips, 2) of the training clips, in the order given."""
-    if folds == 1:
-        return fitted[0].score(*views)
-    if hasattr(fitted[0], "leave_one_out"):
-        scores = fitted[0].leave_one_out()
-        return scores[np.argsort(np.argsort(files))]
-    fold = fold_of(files, domain, folds, seed)
-    scores = [detector.score(*(view[fold == k] for view in views)) for k, detector in enumerate(fitted)]
-    result = np.empty((len(files), *scores[0].shape[1:]))
-    for k, part in enumerate(scores):
-        result[fold == k] = part
-    return result
-
-
-def test_scores(fitted, views):
-    """Return the scores (clips,) or (clips, 2) of unseen clips: the mean over the fitted detectors."""
-    return np.mean([detector.score(*views) for detector in fitted], axis=0)
-
-
-def state(detector):
-    """Return the learned state of a detector: its attributes that end in ``_``, as arrays."""
-    return {name: np.asarray(value) for name, value in vars(detector).items() if name.endswith("_")}
-
-
-def write(fitted, path, *, method, params):
-    """Write the learned states of fitted detectors of one method as safetensors."""
-    states = {f"{k}/{name}": value for k, one in enumerate(fitted) for name, value in state(one).items()}
-    write_arrays(path, states, method=method, params=params, fitted=len(fitted))
-
-
-def read(path):
-    """Return the fitted detectors that ``write`` wrote, ready to score clips."""
-    arrays, about = read_arrays(path)
-    make = load(about["method"])
-    fitted = [make(**_seeded(make, about["params"], 0, k)) for k in range(about["fitted"])]
-    for key, value in arrays.items():
-        fold, name = key.split("/")
-        setattr(fitted[int(fold)], name, value)
-    return fitted
-
-
-def _seeded(make, params, seed, fold):
-    takes_seed = "seed" in inspect.signature(make).parameters
-    return params | {"seed": seed_for(seed, fold)} if takes_seed else params

@@ -10,7 +10,7 @@ from nearfar.autoencoder import network as autoencoder
 from nearfar.autoencoder import residuals as reconstruction
 from nearfar.autoencoder.frames import Frames, frame_count, log_mel, read_frames, window_starts, windows
 from nearfar.data.clips import read_clips, write_clips
-from nearfar.detectors import crossfit
+from nearfar.detectors.crossfit import CrossFit
 from nearfar.detectors.detection import detect_machine
 from nearfar.detectors.methods.reconstruction import Detector
 from nearfar.detectors.normalization import normalize
@@ -190,14 +190,12 @@ def test_fits_with_and_without_a_learned_state_survive_the_file(tmp_path, method
     about = {"machine": "m", "detector": "d", "method": method, "params": params, "folds": folds, "seed": 0}
     detect_machine(*given, made, **about, normalization={"reference": "nearest"})
     train = table["split"] == "train"
-    own = crossfit.fit(
-        (method, params), table["file"][train], table["domain"][train], [vectors[train]],
-        folds=folds, seed=seed_for(0, "m"),
-    )  # fmt: skip
+    own = CrossFit(method, params, folds, seed_for(0, "m"))
+    own.fit(table["file"][train], table["domain"][train], [vectors[train]])
     scores = read_table(made["scores"])
     unseen = np.stack([scores["source"], scores["target"]], axis=1)[~train]
-    np.testing.assert_array_equal(unseen, crossfit.test_scores(own, [vectors[~train]]))
-    np.testing.assert_allclose(unseen, crossfit.test_scores(crossfit.read(made["fits"]), [vectors[~train]]), rtol=1e-6)
+    np.testing.assert_array_equal(unseen, own.score([vectors[~train]]))
+    np.testing.assert_allclose(unseen, CrossFit.read(made["fits"]).score([vectors[~train]]), rtol=1e-6)
 
 
 def test_files_that_are_not_an_autoencoder_are_refused(tmp_path, trained):

@@ -6,7 +6,8 @@ from conftest import CONFIG, made, params_of
 from sklearn.covariance import LedoitWolf
 from sklearn.decomposition import PCA
 
-from nearfar.detectors import covariance, crossfit
+from nearfar.detectors import covariance
+from nearfar.detectors.crossfit import CrossFit, fold_of
 from nearfar.detectors.methods import predictive
 from nearfar.errors import NearfarError
 
@@ -176,9 +177,8 @@ def test_cross_fitted_scores_flag_a_tenth_of_unseen_normals(method):
     views, unseen = ([view, view[:, ::-1]], [fresh, fresh[:, ::-1]]) if method == "predictive" else ([view], [fresh])
     rates = {}
     for folds in (5, 1):
-        fitted = crossfit.fit((method, METHODS[method]), files, domain, views, folds=folds, seed=0)
-        training = crossfit.training_scores(fitted, files, domain, views, folds=folds, seed=0).min(axis=1)
-        scores = crossfit.test_scores(fitted, unseen).min(axis=1)
+        fits = CrossFit(method, METHODS[method], folds, seed=0).fit(files, domain, views)
+        training, scores = fits.training_scores(views).min(axis=1), fits.score(unseen).min(axis=1)
         rates[folds] = np.mean(scores > np.percentile(training, 90))
     print(f"{method}: cross-fitted {rates[5]:.3f}, in-sample {rates[1]:.3f}")
     assert 0.05 < rates[5] < 0.15
@@ -192,10 +192,9 @@ def test_order_of_clips_changes_no_score(method):
     shuffled = np.random.default_rng(0).permutation(len(files))
     results = []
     for order in (np.arange(len(files)), shuffled):
-        arguments = files[order], domain[order], [v[order] for v in views]
-        fitted = crossfit.fit((method, METHODS[method]), *arguments, folds=4, seed=3)
-        training = crossfit.training_scores(fitted, *arguments, folds=4, seed=3)
-        results.append((training[np.argsort(files[order])], crossfit.test_scores(fitted, views)))
+        given = [v[order] for v in views]
+        fits = CrossFit(method, METHODS[method], folds=4, seed=3).fit(files[order], domain[order], given)
+        results.append((fits.training_scores(given)[np.argsort(files[order])], fits.score(views)))
     np.testing.assert_allclose(results[0][0], results[1][0], rtol=1e-9)
     np.testing.assert_allclose(results[0][1], results[1][1], rtol=1e-9)
 
@@ -204,21 +203,20 @@ def test_order_of_clips_changes_no_score(method):
 def test_learned_state_is_all_there_is(method, tmp_path):
     files, domain, view = clips(n=60)
     views = [view, view] if method == "predictive" else [view]
-    fitted = crossfit.fit((method, METHODS[method]), files, domain, views, folds=3, seed=0)
-    crossfit.write(fitted, tmp_path / "fits.safetensors", method=method, params=METHODS[method])
-    again = crossfit.read(tmp_path / "fits.safetensors")
-    np.testing.assert_array_equal(crossfit.test_scores(fitted, views), crossfit.test_scores(again, views))
+    fits = CrossFit(method, METHODS[method], folds=3, seed=0).fit(files, domain, views)
+    fits.write(tmp_path / "fits.safetensors")
+    np.testing.assert_array_equal(fits.score(views), CrossFit.read(tmp_path / "fits.safetensors").score(views))
 
 
 def test_folds_hold_both_domains_and_follow_the_names():
     files, domain, _ = clips(n=53, target=7)
-    fold = crossfit.fold_of(files, domain, 5, seed=0)
+    fold = fold_of(files, domain, 5, seed=0)
     for k in range(5):
         assert {*domain[fold == k]} == {"source", "target"}
     back = np.arange(53)[::-1]
-    assert np.array_equal(crossfit.fold_of(files[back], domain[back], 5, seed=0), fold[back])
+    assert np.array_equal(fold_of(files[back], domain[back], 5, seed=0), fold[back])
     with pytest.raises(NearfarError, match="there are 7; lower folds"):
-        crossfit.fold_of(files, domain, 8, seed=0)
+        fold_of(files, domain, 8, seed=0)
 
 
 def test_too_few_clips_for_the_components():
