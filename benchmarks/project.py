@@ -41,7 +41,7 @@ class Project:
 
     def add(self):
         """Add a machine: a sixth of the clips are test clips, half of them anomalous, and 1 % of the rest target."""
-        from nearfar.jobs.files import VectorWriter, write_table
+        from nearfar.jobs.files import write_table, write_vectors
 
         name, rng = f"machine{len(self.machines):02d}", np.random.default_rng(len(self.machines))
         (self.folder / "data" / name / "train").mkdir(parents=True)
@@ -57,9 +57,7 @@ class Project:
             mixing = rng.standard_normal((48, width)) * np.linspace(1, 0.1, 48)[:, None]
             vectors = latent @ mixing + 0.3 * rng.standard_normal((len(files), width))
             vectors += 0.2 * shift * rng.standard_normal(width)
-            with VectorWriter(self.folder / f"results/features/{view}/{name}.parquet") as writer:
-                for file, vector in zip(files, vectors, strict=True):
-                    writer.add(file, vector)
+            write_vectors(self.folder / f"results/features/{view}/{name}.parquet", files, vectors)
         self.machines.append(name)
 
     def run(self, *arguments, cores=2, rules=RULES):

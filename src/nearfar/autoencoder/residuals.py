@@ -5,7 +5,7 @@ import numpy as np
 from nearfar.data.clips import read_clips
 from nearfar.data.domains import DOMAINS
 from nearfar.errors import NearfarError, error_prefix
-from nearfar.jobs.files import VectorWriter, write_table
+from nearfar.jobs.files import write_table, write_vectors
 from nearfar.jobs.progress import bar
 from nearfar.seeds import seed_for
 
@@ -70,9 +70,9 @@ def score_clips(clips, model, path, device):
 
     network, whitenings = autoencoder.load(model)
     network.to(device)
-    table = read_clips(clips)
-    with VectorWriter(path) as writer:
-        for file, place in zip(table["file"], bar(table["path"], "autoencoder"), strict=True):
-            mels = read_log_mel(place)
-            residual = np.concatenate([*autoencoder.residuals(network, mels, window_starts(len(mels)))])
-            writer.add(file, clip_scores(residual, whitenings))
+    table, vectors = read_clips(clips), []
+    for place in bar(table["path"], "autoencoder"):
+        mels = read_log_mel(place)
+        residual = np.concatenate([*autoencoder.residuals(network, mels, window_starts(len(mels)))])
+        vectors.append(clip_scores(residual, whitenings))
+    write_vectors(path, table["file"], vectors)

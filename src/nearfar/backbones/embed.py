@@ -12,7 +12,7 @@ from nearfar.backbones.fbank import PATCH, columns, eat_inputs, frame_count, inp
 from nearfar.data.audio import CHANNELS, read_clip
 from nearfar.errors import NearfarError, error_prefix
 from nearfar.jobs.devices import refuse_absent
-from nearfar.jobs.files import VectorWriter
+from nearfar.jobs.files import write_vectors
 from nearfar.jobs.prefetch import ahead
 from nearfar.jobs.progress import bar
 
@@ -125,18 +125,21 @@ def embed_machine(paths, backbone_folder, outputs, *, precision="float32", threa
     that cannot be read, and for two of the same name.
     """
     paths = [Path(path) for path in paths]
-    _refuse_repeated([path.name for path in paths])
+    names = [path.name for path in paths]
+    _refuse_repeated(names)
     refuse_absent(device)
     torch.set_num_threads(threads)
     model = load_model(backbone_folder)
     half = precision == "bfloat16"
     with ExitStack() as stack, torch.autocast(torch.device(device).type, torch.bfloat16, enabled=half):
-        writers = {c: stack.enter_context(VectorWriter(path)) for c, path in outputs.items()}
+        vectors = {channel: [] for channel in outputs}
         done = stack.enter_context(bar(None, "embed", total=len(paths)))
         clips, last = channel_waves(paths, outputs), list(outputs)[-1]
-        for (name, channel), vector in embeddings(model, clips, device=device, **how):
-            writers[channel].add(name, vector)
+        for (_, channel), vector in embeddings(model, clips, device=device, **how):
+            vectors[channel].append(vector)
             done.update(channel == last)  # a clip is done with its last channel
+    for channel, path in outputs.items():
+        write_vectors(path, names, vectors[channel])
 
 
 def channel_waves(paths, channels):

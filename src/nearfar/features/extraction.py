@@ -5,7 +5,7 @@ import importlib
 from nearfar.data.audio import read_clip
 from nearfar.data.clips import read_clips
 from nearfar.errors import NearfarError, error_prefix
-from nearfar.jobs.files import VectorWriter
+from nearfar.jobs.files import write_vectors
 from nearfar.jobs.progress import bar
 
 
@@ -15,12 +15,11 @@ def extract_machine(clips, path, *, feature, channel, params):
     clips: path of the clip table. Raises NearfarError for an unreadable or silent clip and a vector that is not finite.
     """
     extract = importlib.import_module(f"nearfar.features.{feature}").extractor(**params)
-    with VectorWriter(path) as writer:
-        table = read_clips(clips)
-        for file, place in zip(table["file"], bar(table["path"], feature), strict=True):
-            wave = read_clip(place)
-            with error_prefix(place):
-                vector = extract(wave, channel)
-            if not abs(vector).sum() < float("inf"):
-                raise NearfarError(f"{place}: its {feature} is not finite; check the recording")
-            writer.add(file, vector)
+    table, vectors = read_clips(clips), []
+    for place in bar(table["path"], feature):
+        wave = read_clip(place)
+        with error_prefix(place):
+            vectors.append(extract(wave, channel))
+        if not abs(vectors[-1]).sum() < float("inf"):
+            raise NearfarError(f"{place}: its {feature} is not finite; check the recording")
+    write_vectors(path, table["file"], vectors)

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+from collections.abc import Iterable
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -67,42 +68,11 @@ def read_table(path):
     return {name: table[name].to_numpy(zero_copy_only=False) for name in table.column_names}
 
 
-class VectorWriter:
-    """Parquet file of one vector a clip, written in batches, so that memory does not grow with the clips.
-
-    Used as a context manager; the file takes its final name only when the block ends well.
-    """
-
-    def __init__(self, path, batch=256):
-        self._replacing, self._batch, self._rows, self._writer = replacing(path), batch, [], None
-
-    def __enter__(self):
-        self._path = self._replacing.__enter__()
-        return self
-
-    def add(self, file, vector):
-        """Append the vector (dims,) of clip ``file``."""
-        self._rows.append((file, np.asarray(vector, np.float32)))
-        if len(self._rows) == self._batch:
-            self._flush()
-
-    def _flush(self):
-        if not self._rows:
-            return
-        vectors = np.stack([v for _, v in self._rows])
-        column = pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), vectors.shape[1])
-        table = pa.table({"file": [f for f, _ in self._rows], "embedding": column})
-        if self._writer is None:
-            self._writer = pq.ParquetWriter(self._path, table.schema, compression="zstd")
-        self._writer.write_table(table)
-        self._rows = []
-
-    def __exit__(self, *error):
-        if error[0] is None:
-            self._flush()
-        if self._writer:
-            self._writer.close()
-        return self._replacing.__exit__(*error)
+def write_vectors(path: str | Path, files: Iterable[str], vectors: Iterable[np.ndarray]) -> None:
+    """Write one vector (dims,) a clip as parquet, in float32; files, vectors: of equal length."""
+    rows = np.stack([np.asarray(vector, np.float32) for vector in vectors])
+    column = pa.FixedSizeListArray.from_arrays(pa.array(rows.ravel()), rows.shape[1])
+    write_table(path, {"file": list(files), "embedding": column})
 
 
 def read_vectors(path):

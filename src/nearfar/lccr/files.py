@@ -3,7 +3,7 @@
 import numpy as np
 
 from nearfar.data.clips import read_clips
-from nearfar.jobs.files import VectorWriter, read_table, write_table
+from nearfar.jobs.files import read_table, write_table, write_vectors
 
 
 def train_lccr(clips, classes, maps, model, log, *, map_params, params, seed, device):
@@ -41,6 +41,4 @@ def embed_lccr(clips, maps, model, path):
     table = read_clips(clips)
     rows = zip(np.load(maps, mmap_mode="r"), table["frames"], strict=True)
     own = (row[:, :, : windows(frames, **params)] for row, frames in rows)
-    with VectorWriter(path) as writer:
-        for file, vector in zip(table["file"], lccr.embed(network, own), strict=True):
-            writer.add(file, vector)
+    write_vectors(path, table["file"], lccr.embed(network, own))

@@ -8,7 +8,7 @@ from conftest import write_machine
 from nearfar.adapter.files import ROWS
 from nearfar.adapter.probe import distances, labelled, probe, probe_files, write_probe
 from nearfar.data.clips import read_clips, write_clips
-from nearfar.jobs.files import VectorWriter, write_table
+from nearfar.jobs.files import write_table, write_vectors
 
 TRAIN = np.array([[1, 0], [0, 5]])
 TEST = np.array([[2, 0], [3, 4], [1, 1], [-1, 0], [0, 1], [-3, -4]])
@@ -45,10 +45,10 @@ def test_labelled(label, expected):
 
 
 def write_features(path, table, shift):
-    with VectorWriter(path) as writer:
-        for file, label in zip(table["file"], table["label"], strict=True):
-            random = np.random.default_rng(len(file) + sum(map(ord, file)))
-            writer.add(file, random.normal(1, 0.1, 4) - [0, 0, 0, shift * (label == "anomaly")])
+    random = [np.random.default_rng(len(file) + sum(map(ord, file))) for file in table["file"]]
+    vectors = np.stack([generator.normal(1, 0.1, 4) for generator in random])
+    vectors[:, 3] -= shift * (table["label"] == "anomaly")
+    write_vectors(path, table["file"], vectors)
 
 
 def test_table_and_plot(tmp_path):

@@ -15,7 +15,7 @@ from nearfar.detectors.detection import detect_machine
 from nearfar.detectors.methods.reconstruction import Detector
 from nearfar.detectors.normalization import normalize
 from nearfar.errors import NearfarError
-from nearfar.jobs.files import VectorWriter, read_table, read_vectors
+from nearfar.jobs.files import read_table, read_vectors, write_vectors
 from nearfar.seeds import seed_for
 
 SMALL = {"epochs": 4, "batch": 64, "lr": 1e-3, "held_out": 0.1}
@@ -182,9 +182,7 @@ def test_fits_with_and_without_a_learned_state_survive_the_file(tmp_path, method
     write_clips("m", tmp_path / "m", tmp_path / "clips.parquet")
     table = read_clips(tmp_path / "clips.parquet")
     vectors = np.random.default_rng(0).chisquare(4, (20, 3)).astype(np.float32)
-    with VectorWriter(tmp_path / "view.parquet") as writer:
-        for file, vector in zip(table["file"], vectors, strict=True):
-            writer.add(file, vector)
+    write_vectors(tmp_path / "view.parquet", table["file"], vectors)
     given = tmp_path / "clips.parquet", [tmp_path / "view.parquet"]
     made = {name: tmp_path / name for name in ("fits", "scores", "normalized")}
     about = {"machine": "m", "detector": "d", "method": method, "params": params, "folds": folds, "seed": 0}

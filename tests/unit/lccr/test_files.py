@@ -7,7 +7,7 @@ import pytest
 from conftest import write_machine
 
 from nearfar.data.clips import read_clips, write_clips
-from nearfar.jobs.files import VectorWriter, read_table, read_vectors
+from nearfar.jobs.files import read_table, read_vectors, write_vectors
 from nearfar.lccr.files import embed_lccr, train_lccr
 from nearfar.lccr.maps import write_maps
 from nearfar.learning import classes
@@ -19,9 +19,9 @@ def tables(tmp_path, attribute):
     write_clips("m", tmp_path / "m", tmp_path / "clips.parquet")
     clips = read_clips(tmp_path / "clips.parquet")
     rng = np.random.default_rng(0)
-    with VectorWriter(tmp_path / "embedding.parquet") as writer:
-        for i, file in enumerate(clips["file"][::-1]):
-            writer.add(file, rng.standard_normal(8) * 0.1 + 5 * (i % 2))
+    files = clips["file"][::-1]
+    vectors = [rng.standard_normal(8) * 0.1 + 5 * (i % 2) for i in range(len(files))]
+    write_vectors(tmp_path / "embedding.parquet", files, vectors)
     return tmp_path / "clips.parquet", tmp_path / "embedding.parquet"
 
 
