@@ -1,6 +1,5 @@
 """One GPU for one job: Snakemake counts GPUs (`resources: gpu`) and assigns none, so a job leases a free one itself."""
 
-import fcntl
 import os
 import subprocess
 import sys
@@ -10,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from nearfar.errors import NearfarError
+from nearfar.jobs.locks import locked
 
 POLL = 0.2  # seconds between two looks at the devices that others hold
 QUERY = ["nvidia-smi", "--query-gpu=index,uuid", "--format=csv,noheader"]
@@ -69,24 +69,9 @@ def _first_free(names):
     said = False
     while True:
         for name in names:
-            if (lock := _locked(name)) is not None:
+            if (lock := locked(Path(tempfile.gettempdir(), f"nearfar-gpu-{name}.lock"))) is not None:
                 return name, lock
         if not said:
             print(f"nearfar: all GPUs are taken ({', '.join(names)}); waiting for one", file=sys.stderr, flush=True)
             said = True
         time.sleep(POLL)
-
-
-def _locked(name):
-    """Return the descriptor of the device's lock, or None where another process holds it."""
-    path = Path(tempfile.gettempdir(), f"nearfar-gpu-{name}.lock")
-    try:
-        lock = os.open(path, os.O_RDONLY)  # another user's file may be locked, but not opened to be created
-    except FileNotFoundError:
-        lock = os.open(path, os.O_RDONLY | os.O_CREAT, 0o644)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        return lock
-    except BlockingIOError:
-        os.close(lock)
-        return None

@@ -1,13 +1,14 @@
 """Progress: a bar on a terminal, lines in the log of a job, nothing elsewhere."""
 
-import fcntl
 import os
 import sys
 import time
 
 from tqdm import tqdm
 
+from nearfar.errors import NearfarError
 from nearfar.jobs.job import running
+from nearfar.jobs.locks import locked
 
 EVERY = 10  # seconds between two lines of a log
 LINE = "{desc}: {n_fmt}/{total_fmt}, {rate_noinv_fmt}, {elapsed} gone, {remaining} left{postfix}"
@@ -63,14 +64,9 @@ class _Bar(tqdm):
         """Return whether stderr is a terminal that no other process draws on, and keep the others from it."""
         if self.terminal is None and sys.stderr.isatty():
             try:
-                terminal = os.open(os.ttyname(sys.stderr.fileno()), os.O_RDONLY | os.O_NOCTTY)
-            except OSError:  # another user's, under su, or without a name, in some containers: drawn on all the same
-                return True
-            try:
-                fcntl.flock(terminal, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                self.terminal = terminal
-            except BlockingIOError:
-                os.close(terminal)
+                self.terminal = locked(os.ttyname(sys.stderr.fileno()))
+            except (OSError, NearfarError):  # without a name, in some containers, or another user's, under su
+                return True  # drawn on all the same
         return self.terminal is not None
 
     def __str__(self):
