@@ -3,13 +3,13 @@
 import lzma
 import math
 import re
-import stat
 import zipfile
 import zlib
 from collections import Counter
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from nearfar.challenge import metadata as submission_meta
+from nearfar.challenge.zips import unsafe
 from nearfar.data import dataset
 from nearfar.data.names import parse
 from nearfar.errors import NearfarError, error_prefix
@@ -61,7 +61,7 @@ def _zip_files(path):
             files, breaches = {}, []
             for entry in entries:
                 name = entry.filename
-                if fault := _unsafe(entry) or ("stands in the zip twice; keep one" if name in files else None):
+                if fault := _fault(entry) or ("stands in the zip twice; keep one" if name in files else None):
                     breaches.append(f"{name}: {fault}")
                 elif not entry.is_dir():
                     try:
@@ -75,13 +75,10 @@ def _zip_files(path):
         ) from None
 
 
-def _unsafe(entry):
+def _fault(entry):
     """Return why a zip entry is not to be unpacked, or None."""
-    parts = PurePosixPath(entry.filename).parts
-    if entry.filename.startswith("/") or ".." in parts or set("\\:") & set(entry.filename):
-        return "leads out of the folder it is unpacked in; name it <label>/<file>"
-    if stat.S_ISLNK(entry.external_attr >> 16):
-        return "is a link; put the file itself there"
+    if fault := unsafe(entry):
+        return f"{fault}; put the file itself there, as <label>/<file>"
     if entry.flag_bits & 1:
         return "is encrypted; make the zip without a password"
     if entry.file_size > LARGEST:

@@ -2,12 +2,12 @@
 
 import os
 import shutil
-import stat
 import zipfile
 import zlib
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
+from nearfar.challenge.zips import unsafe
 from nearfar.errors import NearfarError
 from nearfar.jobs.files import replacing, writing
 from nearfar.jobs.progress import bar
@@ -54,7 +54,11 @@ def _members(source, archive, split):
     """Return the members that are clips of ``split``, and the one that is the table of attributes or None."""
     members = [member for member in source.infolist() if not member.is_dir()]
     for member in source.infolist():
-        _refuse_unsafe(member, archive)
+        if fault := unsafe(member):
+            raise NearfarError(
+                f"{archive}: {member.filename} {fault}; nothing was unpacked, delete that archive and run the target "
+                f"download again"
+            )
     paths = {member: PurePosixPath(member.filename) for member in members}
     clips = [m for m in members if paths[m].parent.name == split and paths[m].parts[0] != "__MACOSX"]
     homes = sorted({str(paths[member].parent) for member in clips})
@@ -63,16 +67,6 @@ def _members(source, archive, split):
         raise NearfarError(f"{archive}: holds {what}; put one machine's clips into the data folder by hand")
     table = PurePosixPath(homes[0]).with_name(ATTRIBUTES)
     return clips, next((member for member in members if paths[member] == table), None)
-
-
-def _refuse_unsafe(member, archive):
-    path = PurePosixPath(member.filename)
-    link = stat.S_ISLNK(member.external_attr >> 16)
-    if link or path.is_absolute() or ".." in path.parts or "\\" in member.filename:
-        raise NearfarError(
-            f"{archive}: {member.filename} {'is a link' if link else 'leads out of the folder'}; nothing was "
-            f"unpacked, delete that archive and run the target download again"
-        )
 
 
 def _extract(source, member, path):
