@@ -10,7 +10,7 @@ import numpy as np
 from nearfar.errors import NearfarError, one_of
 
 
-def shrinkage(centred, gram=None):
+def shrinkage(centred: np.ndarray, gram: np.ndarray | None = None) -> tuple[float, float]:
     """Return the Ledoit–Wolf shrinkage towards μI and μ itself, for centred clips (n, d).
 
     gram: the smaller Gram matrix of the clips, where it is at hand.
@@ -25,7 +25,7 @@ def shrinkage(centred, gram=None):
     return (min(error, spread) / spread if spread > 0 and error > 0 else 0.0), mu
 
 
-def precision(centred, covariance="ledoit_wolf"):
+def precision(centred: np.ndarray, covariance: str) -> tuple[np.ndarray, np.ndarray, float]:
     """Return (basis (r, d) float32, variances (r,), rest) of the covariance of centred clips (n, d).
 
     ``basis`` holds orthonormal directions, ``variances`` the covariance along them, ``rest`` the variance in every
@@ -44,7 +44,7 @@ def precision(centred, covariance="ledoit_wolf"):
     return basis.astype(np.float32), (1 - rho) * values / n + rho * mu, rest
 
 
-def distance(centred, basis, variances, rest):
+def distance(centred: np.ndarray, basis: np.ndarray, variances: np.ndarray, rest: float) -> np.ndarray:
     """Return the Mahalanobis distance (clips,) of centred clips (clips, d) under the model of ``precision``."""
     along = centred @ basis.T
     squared = (along**2) @ (1 / variances)
@@ -54,7 +54,7 @@ def distance(centred, basis, variances, rest):
     return np.sqrt(squared)
 
 
-def principal(centred, components):
+def principal(centred: np.ndarray, components: int) -> tuple[np.ndarray, np.ndarray]:
     """Return the first principal directions (components, d) of centred clips (n, d), signs fixed, and variances."""
     n, d = centred.shape
     values, vectors = np.linalg.eigh(_smaller_gram(centred))
@@ -64,7 +64,7 @@ def principal(centred, components):
     return basis * signs[:, None], values / n
 
 
-def refuse_few(components, view, most):
+def refuse_few(components: int, view: np.ndarray, most: int) -> None:
     """Raise NearfarError where ``most`` components at most can be taken from a view (clips, dims)."""
     if components > most:
         raise NearfarError(

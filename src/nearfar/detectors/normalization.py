@@ -3,7 +3,9 @@
 import numpy as np
 
 
-def normalize(train, test, domain, *, pseudo_clips=5.0, reference="domain"):
+def normalize(
+    train: np.ndarray, test: np.ndarray, domain: np.ndarray, *, pseudo_clips: float, reference: str
+) -> tuple[np.ndarray, np.ndarray]:
     """Return the normalized training (n,) and test (m,) scores.
 
     train: (n,) or (n, 2) cross-fitted scores of the training clips, a column a domain; test: (m,) or (m, 2);

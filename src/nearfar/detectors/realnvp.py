@@ -11,10 +11,11 @@ import numpy as np
 from nearfar.errors import NearfarError
 
 CLIP_NORM, BETAS, EPS = 5.0, (0.9, 0.999), 1e-8
+Tape = tuple[list[np.ndarray], list[tuple[np.ndarray, ...]]]  # the two halves in the end, and what each coupling saw
 PER_LAYER = 6  # three weights (in, out), each with its bias (out,)
 
 
-def shapes(dims, hidden, layers):
+def shapes(dims: int, hidden: int, layers: int) -> list[tuple[int, ...]]:
     """Return the shapes of a flow's weights, PER_LAYER a coupling."""
     found = []
     for layer in range(layers):
@@ -24,13 +25,13 @@ def shapes(dims, hidden, layers):
     return found
 
 
-def unpacked(packed, wanted):
+def unpacked(packed: np.ndarray, wanted: list[tuple[int, ...]]) -> list[np.ndarray]:
     """Return views of consecutive parts of an array (P,), one for each of the shapes ``wanted``."""
     parts = np.split(packed, np.cumsum([np.prod(shape) for shape in wanted])[:-1])
     return [part.reshape(shape) for part, shape in zip(parts, wanted, strict=True)]
 
 
-def forward(x, weights):
+def forward(x: np.ndarray, weights: list[np.ndarray]) -> tuple[np.ndarray, Tape]:
     """Return −log p(x) (B,) of x (B, D), and the tape that ``backward`` needs."""
     half = x.shape[-1] // 2
     halves, tape, log_scale = [x[..., :half], x[..., half:]], [], 0.0
@@ -50,7 +51,7 @@ def forward(x, weights):
     return 0.5 * squares + 0.5 * x.shape[-1] * np.log(2 * np.pi) - log_scale, (halves, tape)
 
 
-def backward(tape, weights, gradients):
+def backward(tape: Tape, weights: list[np.ndarray], gradients: list[np.ndarray]) -> None:
     """Write into ``gradients`` those of the mean of −log p over the clips of the tape."""
     (first, second), layers = tape
     share = np.float32(1 / first.shape[-2])
@@ -77,11 +78,11 @@ def _linear(x, weight, slope, into):
 class AdamW:
     """AdamW (Loshchilov and Hutter 2019) of packed values (P,), with the gradient cut to CLIP_NORM."""
 
-    def __init__(self, values, lr, weight_decay):
+    def __init__(self, values: np.ndarray, lr: float, weight_decay: float):
         self.values, self.lr, self.weight_decay, self.steps = values, lr, weight_decay, 0
         self.first, self.second, self.scratch = (np.zeros_like(values) for _ in range(3))
 
-    def step(self, gradient):
+    def step(self, gradient: np.ndarray) -> None:
         """Move the values by one step; ``gradient`` (P,) is used up."""
         self.steps += 1
         gradient *= np.float32(min(1, CLIP_NORM / (np.linalg.norm(gradient) + 1e-6)))
@@ -101,7 +102,7 @@ class AdamW:
         moment += change
 
 
-def begun(wanted, rng):
+def begun(wanted: list[tuple[int, ...]], rng: np.random.Generator) -> np.ndarray:
     """Return packed float32 values (P,) of a flow that is still a Gaussian: each coupling's last map is zero.
 
     The others have the variance that torch's linear layers begin with; He's, six times as large, ends less likely.
@@ -113,7 +114,19 @@ def begun(wanted, rng):
     return values
 
 
-def train(x, seed, *, hidden, layers, epochs, batch, lr, weight_decay, held_out, patience):
+def train(
+    x: np.ndarray,
+    seed: int,
+    *,
+    hidden: int,
+    layers: int,
+    epochs: int,
+    batch: int,
+    lr: float,
+    weight_decay: float,
+    held_out: float,
+    patience: int,
+) -> list[np.ndarray]:
     """Return the weights, a list of float32 arrays, of a flow trained on x, float32 (clips, D).
 
     held_out: share of the clips that tell when to stop: the epoch with the least loss on them is kept, and training

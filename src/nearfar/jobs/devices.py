@@ -5,6 +5,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,7 +17,7 @@ QUERY = ["nvidia-smi", "--query-gpu=index,uuid", "--format=csv,noheader"]
 
 
 @contextmanager
-def leased(device):
+def leased(device: str) -> Iterator[None]:
     """Let ``device`` "cuda" be one free GPU inside the block, the only one the process sees; "cpu" needs none.
 
     The first free device of CUDA_VISIBLE_DEVICES, or of all that nvidia-smi lists, is locked by its uuid (without
@@ -41,14 +42,14 @@ def leased(device):
             os.environ["CUDA_VISIBLE_DEVICES"] = before
 
 
-def visible():
+def visible() -> list[str]:
     """Return the names of the GPUs this process may use: uuids, or as CUDA_VISIBLE_DEVICES has them."""
     uuids, named = _uuids(), os.environ.get("CUDA_VISIBLE_DEVICES")
     words = list(uuids) if named is None else [word.strip() for word in named.split(",")]
     return [uuids.get(word, word) for word in words if word not in ("", "-1")]
 
 
-def refuse_absent(device):
+def refuse_absent(device: str) -> None:
     """Raise NearfarError where torch cannot use ``device``."""
     import torch
 

@@ -3,9 +3,10 @@
 import errno
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -19,7 +20,7 @@ UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EFBIG
 
 
 @contextmanager
-def replacing(path):
+def replacing(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside ``path``; put it in place only when the block ends well.
 
     Raises NearfarError when the disk is full or the folder cannot be written to.
@@ -38,7 +39,7 @@ def replacing(path):
 
 
 @contextmanager
-def writing(path):
+def writing(path: str | Path) -> Iterator[None]:
     """Raise NearfarError, naming ``path``, where the block finds the disk full or may not write."""
     try:
         yield
@@ -49,20 +50,20 @@ def writing(path):
         raise NearfarError(f"{path}: cannot be written ({reason}); make room or choose another folder") from error
 
 
-def write_text(path, text):
+def write_text(path: str | Path, text: str) -> None:
     """Write ``text`` to ``path`` as UTF-8."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
-def write_table(path, columns):
+def write_table(path: str | Path, columns: pa.Table | dict[str, Any]) -> None:
     """Write a pyarrow table, or a dict of equally long columns, as parquet."""
     table = columns if isinstance(columns, pa.Table) else pa.table(columns)
     with replacing(path) as temporary:
         pq.write_table(table, temporary, compression="zstd")
 
 
-def read_table(path):
+def read_table(path: str | Path) -> dict[str, np.ndarray]:
     """Return the columns of a parquet file as a dict of numpy arrays, strings as ``object``."""
     table = pq.read_table(path)
     return {name: table[name].to_numpy(zero_copy_only=False) for name in table.column_names}
@@ -75,7 +76,7 @@ def write_vectors(path: str | Path, files: Iterable[str], vectors: Iterable[np.n
     write_table(path, {"file": list(files), "embedding": column})
 
 
-def read_vectors(path):
+def read_vectors(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
     """Return the file names (clips,) and the float32 vectors (clips, dims) of a feature file."""
     table = pq.read_table(path)
     column = table["embedding"].combine_chunks()
@@ -83,7 +84,7 @@ def read_vectors(path):
     return table["file"].to_numpy(zero_copy_only=False), column.flatten().to_numpy().reshape(len(table), -1)
 
 
-def write_arrays(path, arrays, **metadata):
+def write_arrays(path: str | Path, arrays: dict[str, np.ndarray], **metadata: Any) -> None:
     """Write named numpy arrays as safetensors, with ``metadata`` as one JSON text in its header."""
     from safetensors.numpy import save_file
 
@@ -92,7 +93,7 @@ def write_arrays(path, arrays, **metadata):
         save_file(arrays, temporary, metadata={"nearfar": json.dumps(metadata, sort_keys=True)})
 
 
-def read_arrays(path):
+def read_arrays(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """Return the arrays (name to numpy array) and the metadata dict of a file made by write_arrays."""
     from safetensors import safe_open
 

@@ -2,8 +2,10 @@
 
 import sys
 import traceback
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from nearfar.errors import NearfarError
 
@@ -11,7 +13,7 @@ running = {}  # "name" and "log" of the job in this process, for nearfar.jobs.pr
 
 
 @contextmanager
-def logged(snakemake):
+def logged(snakemake: Any) -> Iterator[None]:
     """Run a script's body; end a failure in one line on the terminal and in the job's log.
 
     What the user can mend is that line; anything else is a defect of ours, and its traceback is in the log. What stands

@@ -1,10 +1,14 @@
 """Items made ahead of the one who needs them."""
 
 from collections import deque
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+Item = TypeVar("Item")
 
 
-def ahead(items, depth=2):
+def ahead(items: Iterable[Item], depth: int = 2) -> Iterator[Item]:
     """Yield ``items`` in their order while one thread makes the next ``depth`` of them.
 
     An exception that ``items`` raises is raised here, in its place. When this generator ends or is closed the thread

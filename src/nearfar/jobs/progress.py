@@ -3,6 +3,8 @@
 import os
 import sys
 import time
+from collections.abc import Iterable
+from typing import Any
 
 from tqdm import tqdm
 
@@ -14,7 +16,7 @@ EVERY = 10  # seconds between two lines of a log
 LINE = "{desc}: {n_fmt}/{total_fmt}, {rate_noinv_fmt}, {elapsed} gone, {remaining} left{postfix}"
 
 
-def bar(items, what, unit="clip", total=None, initial=0):
+def bar(items: Iterable | None, what: str, unit: str = "clip", total: int | None = None, initial: int = 0) -> "_Bar":
     """Return ``items`` under a bar on stderr that says how many are done, how fast, and when the last will be.
 
     Without items (None), the bar of ``total`` of them, of which ``initial`` are done, to be moved by its ``update``.
@@ -42,17 +44,17 @@ class _Bar(tqdm):
     told = None  # how many were done at the log's last line
     monitor_interval = 0  # no thread that looks after slow bars: with miniters=1 each update looks at the clock
 
-    def __init__(self, *items, **settings):
+    def __init__(self, *items: Iterable | None, **settings: Any):
         self.said = time.monotonic()
         super().__init__(*items, **settings)
 
-    def display(self, msg=None, pos=None):
+    def display(self, msg: str | None = None, pos: int | None = None) -> bool:
         """Draw, or clear with "" for ``msg``; write to the log where its last line is old enough."""
         if msg is None and time.monotonic() - self.said >= EVERY:
             self.say()
         return self.drawn() and super().display(msg, pos)
 
-    def say(self):
+    def say(self) -> None:
         """Append a line to the log of the job that runs, where one does; the rate is the mean so far."""
         self.said, self.told = time.monotonic(), self.n
         if running:
@@ -60,7 +62,7 @@ class _Bar(tqdm):
             with open(running["log"], "a", encoding="utf-8") as log:
                 log.write(" ".join(line.split()) + "\n")
 
-    def drawn(self):
+    def drawn(self) -> bool:
         """Return whether stderr is a terminal that no other process draws on, and keep the others from it."""
         if self.terminal is None and sys.stderr.isatty():
             try:
@@ -69,11 +71,11 @@ class _Bar(tqdm):
                 return True  # drawn on all the same
         return self.terminal is not None
 
-    def __str__(self):
+    def __str__(self) -> str:
         """Return what is drawn, under the name of the job."""
         return self.format_meter(**self.format_dict | {"prefix": running.get("name", self.desc)})
 
-    def close(self):
+    def close(self) -> None:
         """Write the last line, clear the bar, and leave the terminal to others."""
         if not self.disable and self.told != self.n:
             self.say()

@@ -113,7 +113,7 @@ def test_the_normalized_score_ranks_as_the_smaller_distance():
     rng = np.random.default_rng(0)
     train, test = (Detector(distance="mahalanobis").score(rng.chisquare(4, (n, 3))) for n in (40, 30))
     domain = np.array(["source"] * 30 + ["target"] * 10)
-    _, normalized = normalize(train, test, domain, reference="nearest")
+    _, normalized = normalize(train, test, domain, pseudo_clips=5, reference="nearest")
     assert (np.argsort(normalized) == np.argsort(test.min(axis=1))).all()
 
 
@@ -186,7 +186,7 @@ def test_fits_with_and_without_a_learned_state_survive_the_file(tmp_path, method
     given = tmp_path / "clips.parquet", [tmp_path / "view.parquet"]
     made = {name: tmp_path / name for name in ("fits", "scores", "normalized")}
     about = {"machine": "m", "detector": "d", "method": method, "params": params, "folds": folds, "seed": 0}
-    detect_machine(*given, made, **about, normalization={"reference": "nearest"})
+    detect_machine(*given, made, **about, normalization={"pseudo_clips": 5, "reference": "nearest"})
     train = table["split"] == "train"
     own = CrossFit(method, params, folds, seed_for(0, "m"))
     own.fit(table["file"][train], table["domain"][train], [vectors[train]])

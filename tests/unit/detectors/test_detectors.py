@@ -29,7 +29,7 @@ def test_ledoit_wolf_is_sklearns(n, dims):
     assert covariance.shrinkage(x)[0] == pytest.approx(reference.shrinkage_, rel=1e-10)
     fresh = np.random.default_rng(2).standard_normal((7, dims))
     expected = np.sqrt(np.einsum("ij,jk,ik->i", fresh, reference.precision_, fresh))
-    np.testing.assert_allclose(covariance.distance(fresh, *covariance.precision(x)), expected, rtol=1e-5)
+    np.testing.assert_allclose(covariance.distance(fresh, *covariance.precision(x, "ledoit_wolf")), expected, rtol=1e-5)
 
 
 def test_mahalanobis_to_each_domain_under_one_covariance():

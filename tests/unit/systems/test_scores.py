@@ -1,13 +1,16 @@
 """Normalization, ranks, fusion and the decision."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 
-from nearfar.detectors.normalization import normalize
+from nearfar.detectors import normalization
 from nearfar.systems.fusion import fuse, test_ranks, train_ranks
 from nearfar.systems.weights import weights_of
 
 test_ranks.__test__ = False  # its name is the configuration's word, not a test's
+normalize = partial(normalization.normalize, pseudo_clips=5, reference="domain")
 DOMAIN = np.array(["source"] * 90 + ["target"] * 10)
 
 
