@@ -22,7 +22,7 @@ from torchaudio.compliance import kaldi
 from nearfar.backbones.checkpoints import read_config, read_tensors, refuse_mismatch
 from nearfar.backbones.fbank import MELS, PATCH, RATE, SHIFT, WINDOW
 from nearfar.errors import NearfarError, error_prefix
-from nearfar.jobs.files import replacing, write_text
+from nearfar.jobs.files import write_bytes, write_text
 
 SHORTEST = WINDOW + (PATCH - 1) * SHIFT  # samples of one patch
 DEFAULTS = {  # of the published code, for what a checkpoint's cfg leaves out
@@ -289,11 +289,10 @@ def load(path):
 
 def save(model, folder):
     """Write a BEATs to ``folder``: config.json, the cfg with ``model_type`` "beats", and model.safetensors."""
-    from safetensors.torch import save_file
+    from safetensors.torch import save as packed
 
     state = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
-    with replacing(Path(folder, "model.safetensors")) as temporary:
-        save_file(state, temporary, metadata={"format": "pt"})
+    write_bytes(Path(folder, "model.safetensors"), packed(state, metadata={"format": "pt"}))
     config = {"model_type": "beats"} | model.config
     write_text(Path(folder, "config.json"), json.dumps(config, indent=2, default=str) + "\n")
 

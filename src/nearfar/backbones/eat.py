@@ -15,7 +15,7 @@ from torch import nn
 from nearfar.backbones.checkpoints import read_config, read_tensors, refuse_mismatch
 from nearfar.backbones.fbank import MELS, PATCH
 from nearfar.errors import NearfarError, error_prefix
-from nearfar.jobs.files import replacing, write_text
+from nearfar.jobs.files import write_bytes, write_text
 
 ROWS = MELS // PATCH  # mel patches in a time column
 DEFAULTS = {  # EAT-base, pre-trained
@@ -198,12 +198,11 @@ def load(folder):
 
 def save(model, config, folder):
     """Write an EAT in the hub's layout: config.json and model.safetensors, whose keys begin with ``model.``."""
-    from safetensors.torch import save_file
+    from safetensors.torch import save as packed
 
     folder = Path(folder)
     state = {f"model.{name}": value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
-    with replacing(folder / "model.safetensors") as temporary:
-        save_file(state, temporary, metadata={"format": "pt"})
+    write_bytes(folder / "model.safetensors", packed(state, metadata={"format": "pt"}))
     write_text(folder / "config.json", json.dumps(config, indent=2) + "\n")
 
 

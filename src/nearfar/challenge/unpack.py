@@ -1,6 +1,5 @@
 """The clips of an archive, into their folder and nowhere else."""
 
-import os
 import shutil
 import zipfile
 import zlib
@@ -9,7 +8,7 @@ from pathlib import Path, PurePosixPath
 
 from nearfar.challenge.zips import unsafe
 from nearfar.errors import NearfarError
-from nearfar.jobs.files import replacing, writing
+from nearfar.jobs.files import replacing
 from nearfar.jobs.progress import bar
 
 ATTRIBUTES = "attributes_00.csv"  # beside train and test; the archive with the training clips has it
@@ -24,19 +23,14 @@ def unpack(archive, folder):
     path that leads elsewhere or a link, or has no such folder, and where the disk is full.
     """
     folder = Path(folder)
-    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.part")
-    try:
-        with writing(folder), _opened(archive) as source:
-            clips, attributes = _members(source, archive, folder.name)
-            temporary.mkdir(parents=True)
-            for member in bar(clips, f"{folder.parent.name}/{folder.name}", "file"):
-                _extract(source, member, temporary / PurePosixPath(member.filename).name)
-            if attributes and folder.name == "train":
-                with replacing(folder.with_name(ATTRIBUTES)) as table:
-                    _extract(source, attributes, table)
-            os.replace(temporary, folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    with replacing(folder) as temporary, _opened(archive) as source:
+        clips, attributes = _members(source, archive, folder.name)
+        temporary.mkdir()
+        for member in bar(clips, f"{folder.parent.name}/{folder.name}", "file"):
+            _extract(source, member, temporary / PurePosixPath(member.filename).name)
+        if attributes and folder.name == "train":
+            with replacing(folder.with_name(ATTRIBUTES)) as table:
+                _extract(source, attributes, table)
 
 
 @contextmanager

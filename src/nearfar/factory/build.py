@@ -1,7 +1,7 @@
 """The simulated factory on disk, in the challenge's full layout."""
 
 import csv
-import os
+import io
 import shutil
 from pathlib import Path
 
@@ -9,6 +9,7 @@ import numpy as np
 
 from nearfar.errors import NearfarError
 from nearfar.factory import faults, mix, signals
+from nearfar.jobs.files import replacing
 from nearfar.jobs.progress import bar
 
 MACHINES = tuple(mix.MODELS)
@@ -26,17 +27,11 @@ def build(machine, folder, *, seconds=4.0, train_source=110, train_target=10, te
     final = Path(folder) / machine
     if final.exists() and any(final.iterdir()) and not (final / TRUTH).exists():
         raise NearfarError(f"{final}: holds something else than a simulated machine; choose another folder")
-    temporary = final.with_name(f".{machine}.{os.getpid()}.part")
     wanted = clips(machine, train_source, train_target, test)
-    try:
+    with replacing(final) as temporary:
         _write(wanted, temporary, seconds, seed, variant)
         if final.exists():
             shutil.rmtree(final)
-        os.replace(temporary, final)
-    except OSError as error:
-        raise NearfarError(f"{final}: cannot be written ({error}); free some space or choose another folder") from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
     return len(wanted)
 
 
@@ -71,7 +66,9 @@ def _write(wanted, folder, seconds, seed, variant):
         (folder / split).mkdir(parents=True)
     for clip in bar(wanted, "factory"):
         wave = np.clip(sum(mix.parts(clip, seconds, seed, variant)), -1, 1)
-        soundfile.write(folder / clip.split / clip.name, wave.T, signals.RATE, subtype="PCM_16")
+        sound = io.BytesIO()  # soundfile's own errors do not say that the disk is full
+        soundfile.write(sound, wave.T, signals.RATE, format="WAV", subtype="PCM_16")
+        (folder / clip.split / clip.name).write_bytes(sound.getvalue())
     _write_rows(folder / "attributes_00.csv", ["file_name", *_keys(wanted[0])], map(_attributes, wanted))
     _write_rows(folder / TRUTH, ["file", "fault"], ([_file(c), c.fault] for c in wanted if c.split == "test"))
 

@@ -3,8 +3,11 @@
 import errno
 import json
 import os
+import re
+import shutil
+import zlib
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,26 +19,55 @@ from nearfar.errors import NearfarError
 
 UMASK = os.umask(0)
 os.umask(UMASK)
-UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EFBIG, errno.EISDIR, errno.ENOTDIR}
+MACHINE = f"{zlib.crc32(os.uname().nodename.encode()):08x}"  # its name, short: several may share a disk
+UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EISDIR}
+UNWRITABLE |= {errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG}
 
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary path beside ``path``; put it in place only when the block ends well.
+    """Yield a temporary path beside ``path``, for a file or a folder; put it in place only when the block ends well.
 
+    What a process that was killed in such a block has left there is removed first.
     Raises NearfarError when the disk is full or the folder cannot be written to.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    temporary = path.with_name(f".{path.name}.{MACHINE}.{os.getpid()}.part")
     try:
         with writing(path):
             path.parent.mkdir(parents=True, exist_ok=True)
+            for left in _left_over(path):
+                _remove(left)
             yield temporary
-            if not temporary.is_symlink():  # some writers keep their files to themselves
+            if not temporary.is_symlink() and not temporary.is_dir():  # some writers keep their files to themselves
                 temporary.chmod(0o666 & ~UMASK)
             os.replace(temporary, path)
     finally:
-        temporary.unlink(missing_ok=True)
+        _remove(temporary)
+
+
+def _left_over(path):
+    """Yield the temporaries of ``path`` that this process, or one that is dead, made on this machine."""
+    named = re.compile(re.escape(f".{path.name}.{MACHINE}.") + r"(\d+)\.part")
+    for place in path.parent.iterdir():
+        if (match := named.fullmatch(place.name)) and (int(match[1]) == os.getpid() or not _runs(int(match[1]))):
+            yield place
+
+
+def _runs(process):
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:  # another user's
+        return True
+    return True
+
+
+def _remove(path):
+    """Remove a file or folder, if it is there and may be removed."""
+    with suppress(OSError):
+        shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
 
 
 @contextmanager
@@ -52,8 +84,19 @@ def writing(path: str | Path) -> Iterator[None]:
 
 def write_text(path: str | Path, text: str) -> None:
     """Write ``text`` to ``path`` as UTF-8."""
+    write_bytes(path, text.encode())
+
+
+def append_text(path: str | Path, text: str) -> None:
+    """Append ``text`` to ``path`` as UTF-8, as a log grows; raises NearfarError as ``replacing`` does."""
+    with writing(path), open(path, "a", encoding="utf-8") as file:
+        file.write(text)
+
+
+def write_bytes(path: str | Path, data: bytes) -> None:
+    """Write ``data`` to ``path``: what a library has made in memory, whose own writer would not say why it fails."""
     with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_bytes(data)
 
 
 def write_table(path: str | Path, columns: pa.Table | dict[str, Any]) -> None:
@@ -86,11 +129,10 @@ def read_vectors(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
 
 def write_arrays(path: str | Path, arrays: dict[str, np.ndarray], **metadata: Any) -> None:
     """Write named numpy arrays as safetensors, with ``metadata`` as one JSON text in its header."""
-    from safetensors.numpy import save_file
+    from safetensors.numpy import save
 
     arrays = {name: np.ascontiguousarray(value) for name, value in arrays.items()}
-    with replacing(path) as temporary:
-        save_file(arrays, temporary, metadata={"nearfar": json.dumps(metadata, sort_keys=True)})
+    write_bytes(path, save(arrays, metadata={"nearfar": json.dumps(metadata, sort_keys=True)}))
 
 
 def read_arrays(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:

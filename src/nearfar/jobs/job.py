@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from nearfar.errors import NearfarError
+from nearfar.jobs.files import append_text, writing
 
 running = {}  # "name" and "log" of the job in this process, for nearfar.jobs.progress; empty where there is none
 
@@ -21,21 +22,30 @@ def logged(snakemake: Any) -> Iterator[None]:
     """
     _without_pandas()
     log = Path(snakemake.log[0])
-    log.write_text("")  # of an earlier run
-    running.update(name=" ".join([snakemake.rule, *snakemake.wildcards]), log=log)
     try:
+        with writing(log):
+            log.write_text("")  # of an earlier run
+        running.update(name=" ".join([snakemake.rule, *snakemake.wildcards]), log=log)
         try:
             yield
         finally:
             running.clear()  # a bar that is still open closes later, and must not have the last word
-        _append(log, "done\n")
+        append_text(log, "done\n")
     except NearfarError as error:
-        line = f"nearfar: {error}"
-        _append(log, line + "\n")
-        _stop(line)
+        _stop(f"nearfar: {error}", log)
     except Exception as error:
-        _append(log, traceback.format_exc())
-        _stop(f"nearfar: rule {snakemake.rule}: {type(error).__name__}: {error}; the traceback is in {log}")
+        _stop(f"nearfar: rule {snakemake.rule}: {type(error).__name__}: {error}", log, traceback.format_exc())
+
+
+def _stop(line, log, trace=""):
+    """End the process with a line on stderr; the log gets it, or the traceback, where it can be written."""
+    try:
+        append_text(log, trace or line + "\n")
+        line += f"; the traceback is in {log}" if trace else ""
+    except (NearfarError, OSError) as error:
+        line += f"; {error}" if trace else ""
+    print(" ".join(line.split()), file=sys.stderr, flush=True)
+    raise SystemExit(1)
 
 
 class _Absent:
@@ -57,13 +67,3 @@ def _without_pandas():
     sys.meta_path.insert(0, _Absent)
     pyarrow.array([0])
     sys.meta_path.remove(_Absent)
-
-
-def _append(log, text):
-    with open(log, "a", encoding="utf-8") as file:
-        file.write(text)
-
-
-def _stop(line):
-    print(" ".join(line.split()), file=sys.stderr, flush=True)
-    raise SystemExit(1)

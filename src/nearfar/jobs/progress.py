@@ -9,6 +9,7 @@ from typing import Any
 from tqdm import tqdm
 
 from nearfar.errors import NearfarError
+from nearfar.jobs.files import append_text
 from nearfar.jobs.job import running
 from nearfar.jobs.locks import locked
 
@@ -59,8 +60,7 @@ class _Bar(tqdm):
         self.said, self.told = time.monotonic(), self.n
         if running:
             line = self.format_meter(**self.format_dict | {"bar_format": LINE, "rate": None, "ncols": None})
-            with open(running["log"], "a", encoding="utf-8") as log:
-                log.write(" ".join(line.split()) + "\n")
+            append_text(running["log"], " ".join(line.split()) + "\n")
 
     def drawn(self) -> bool:
         """Return whether stderr is a terminal that no other process draws on, and keep the others from it."""
