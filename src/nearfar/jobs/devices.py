@@ -1,12 +1,14 @@
 """One GPU for one job: Snakemake counts GPUs (`resources: gpu`) and assigns none, so a job leases a free one itself."""
 
 import os
+import re
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import takewhile
 from pathlib import Path
 
 from nearfar.errors import NearfarError
@@ -14,6 +16,8 @@ from nearfar.jobs.locks import locked
 
 POLL = 0.2  # seconds between two looks at the devices that others hold
 QUERY = ["nvidia-smi", "--query-gpu=index,uuid", "--format=csv,noheader"]
+LISTED = re.compile(r"\s*([0-9]+)\s*,\s*(GPU-[\w-]+)\s*")
+ENTRY = re.compile(r"[0-9]+|(GPU|MIG)-[\w/-]+")
 
 
 @contextmanager
@@ -30,7 +34,11 @@ def leased(device: str) -> Iterator[None]:
         return
     before, names = os.environ.get("CUDA_VISIBLE_DEVICES"), visible()
     if not names:
-        raise NearfarError(f"device: {device!r}, but no GPU is visible here; set it to 'cpu' or CUDA_VISIBLE_DEVICES")
+        said = "is not set" if before is None else f"is {before!r}"
+        raise NearfarError(
+            f"device: {device!r}, but no GPU is visible here (CUDA_VISIBLE_DEVICES {said}); set it to 'cpu', or that "
+            f"variable to what nvidia-smi lists"
+        )
     name, lock = _first_free(names)
     os.environ["CUDA_VISIBLE_DEVICES"] = name
     try:
@@ -43,10 +51,30 @@ def leased(device: str) -> Iterator[None]:
 
 
 def visible() -> list[str]:
-    """Return the names of the GPUs this process may use: uuids, or as CUDA_VISIBLE_DEVICES has them."""
+    """Return the GPUs that this process may use, by their uuids where nvidia-smi knows them.
+
+    CUDA_VISIBLE_DEVICES is read as CUDA does: what follows the first entry that is no device does not count, and where
+    a device is named twice there is none. An index counts as nvidia-smi's.
+    """
     uuids, named = _uuids(), os.environ.get("CUDA_VISIBLE_DEVICES")
-    words = list(uuids) if named is None else [word.strip() for word in named.split(",")]
-    return [uuids.get(word, word) for word in words if word not in ("", "-1")]
+    if named is None:
+        return list(uuids.values())
+    entries = (_device(word.strip(), uuids) for word in named.split(","))
+    found = list(takewhile(lambda device: device is not None, entries))
+    return found if len(found) == len(set(found)) else []
+
+
+def _device(word, uuids):
+    """Return the uuid that an index or the beginning of a uuid stands for, or None where it is not one device's.
+
+    Of what nvidia-smi does not list, parts of a GPU (MIG) or, without it, all, the word itself.
+    """
+    if word.startswith("MIG-") or not uuids:
+        return word if ENTRY.fullmatch(word) else None
+    if word in uuids:
+        return uuids[word]
+    known = [uuid for uuid in uuids.values() if word.startswith("GPU-") and uuid.startswith(word)]
+    return known[0] if len(known) == 1 else None
 
 
 def refuse_absent(device: str) -> None:
@@ -58,19 +86,20 @@ def refuse_absent(device: str) -> None:
 
 
 def _uuids():
-    """Return a dict from the index of every GPU, in nvidia-smi's order, to its uuid; empty without nvidia-smi."""
+    """Return a dict from the index of every GPU, in nvidia-smi's order, to its uuid; empty where it lists none."""
     try:
-        listed = subprocess.run(QUERY, capture_output=True, text=True, check=True).stdout
-    except (FileNotFoundError, subprocess.CalledProcessError):
+        done = subprocess.run(QUERY, capture_output=True, encoding="utf-8", errors="replace", check=False, timeout=60)
+    except (OSError, subprocess.TimeoutExpired):
         return {}
-    return dict(line.split(", ") for line in listed.splitlines())
+    lines = map(LISTED.fullmatch, done.stdout.splitlines())  # other lines speak of what is amiss
+    return {line[1]: line[2] for line in lines if line}
 
 
 def _first_free(names):
     said = False
     while True:
         for name in names:
-            if (lock := locked(Path(tempfile.gettempdir(), f"nearfar-gpu-{name}.lock"))) is not None:
+            if (lock := locked(Path(tempfile.gettempdir(), f"nearfar-gpu-{name.replace('/', '_')}.lock"))) is not None:
                 return name, lock
         if not said:
             print(f"nearfar: all GPUs are taken ({', '.join(names)}); waiting for one", file=sys.stderr, flush=True)

@@ -39,9 +39,9 @@ def start(tmp_path):
     environment["PYTHONPATH"] = str(ROOT / "src")
     pipes, started = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE), []
 
-    def started_on(code):
+    def started_on(code, **variables):
         command = [sys.executable, "-c", code]
-        started.append(subprocess.Popen(command, env=environment, cwd=tmp_path, text=True, **pipes))
+        started.append(subprocess.Popen(command, env=environment | variables, cwd=tmp_path, text=True, **pipes))
         return started[-1]
 
     yield started_on
@@ -75,20 +75,108 @@ def test_no_device_is_shared(start):
     assert [process.communicate(timeout=100)[1].replace(WAITING, "") for process in contenders] == [""] * 5
 
 
-def test_devices_are_locked_by_uuid_where_nvidia_smi_knows_it(tmp_path, monkeypatch):
-    tool = tmp_path / "nvidia-smi"
-    tool.write_text("#!/bin/sh\nprintf '0, GPU-a\\n1, GPU-b\\n'\n")
-    tool.chmod(0o755)
+A, B, C = "GPU-8f31aa02-0000-4c11-9b1e-000000000001", "GPU-8f9", "GPU-c0de"
+THREE = f"0, {A}\n1, {B}\n2, {C}"
+
+
+@pytest.fixture
+def nvidia_smi(tmp_path, monkeypatch):
+    """A function that puts a program of that name on the PATH, which prints a text and ends with a status."""
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+
+    def printing(text, status=0):
+        (tmp_path / "nvidia-smi").write_text(f"#!/bin/sh\ncat <<'END'\n{text}\nEND\nexit {status}\n")
+        (tmp_path / "nvidia-smi").chmod(0o755)
+
+    return printing
+
+
+@pytest.mark.parametrize(
+    ("listed", "status", "expected"),
+    [
+        (THREE, 0, [A, B, C]),
+        (f"\n  0,{A}\t\n\n", 0, [A]),
+        ("No devices were found", 6, []),
+        ("No devices were found", 0, []),
+        ("NVIDIA-SMI has failed because it couldn't communicate with the NVIDIA driver, 0", 9, []),
+        ("", 0, []),
+        (f"0, {A}\n  MIG 1g.10gb Device 0: (UUID: MIG-f00)\n1, {B}", 0, [A, B]),
+        (f"Unable to determine the device handle for GPU 1: Unknown Error\n0, {A}\n2, {C}", 15, [A, C]),
+        (f"0, {A}\n1, [Unknown Error]\n1, [N/A]", 0, [A]),
+    ],
+)
+def test_only_lines_of_index_and_uuid_are_devices(nvidia_smi, monkeypatch, listed, status, expected):
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    assert visible() == ["GPU-a", "GPU-b"]
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1, GPU-a")
-    assert visible() == ["GPU-b", "GPU-a"]
+    nvidia_smi(listed, status)
+    assert visible() == expected
 
 
-def test_no_device_at_all(monkeypatch):
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    with pytest.raises(NearfarError, match="no GPU is visible"), leased("cuda"):
+@pytest.mark.parametrize(
+    ("named", "expected"),
+    [
+        ("1", [B]),
+        (f" 2 , {A}", [C, A]),
+        ("0,7,1", [A]),
+        ("0,-1,1", [A]),
+        ("-1", []),
+        ("", []),
+        ("NoDevFiles", []),
+        ("0,,1", [A]),
+        ("1,gpu,2", [B]),
+        ("0,0", []),
+        (f"0,1,{A}", []),
+        ("1,9,1", [B]),
+        ("GPU-8f3,GPU-c", [A, C]),
+        ("GPU-8f,0", []),  # the beginning of two
+        ("2,GPU-ff", [C]),
+        ("MIG-f00", ["MIG-f00"]),
+        ("MIG-GPU-8f9/1/0", ["MIG-GPU-8f9/1/0"]),
+        ("MIG-../../x", []),
+    ],
+)
+def test_the_variable_is_read_as_cuda_does(nvidia_smi, monkeypatch, named, expected):
+    nvidia_smi(THREE)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", named)
+    assert visible() == expected
+
+
+@pytest.mark.parametrize(
+    ("named", "expected"),
+    [("3,GPU-a", ["3", "GPU-a"]), ("0,-1,1", ["0"]), ("1,1", []), ("0,../x", ["0"]), ("all", []), (None, [])],
+)
+@pytest.mark.parametrize("smi", [None, "No devices were found"])
+def test_without_a_list_the_variable_is_believed(nvidia_smi, monkeypatch, named, expected, smi):
+    nvidia_smi(smi) if smi else monkeypatch.setenv("PATH", "")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if named is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", named)
+    assert visible() == expected
+
+
+@pytest.mark.parametrize(("first", "second"), [("0", "GPU-8f3"), (A, "0"), ("GPU-8f3", f"{A[:12]},9")])
+def test_one_device_has_one_lock_by_whatever_name(nvidia_smi, start, monkeypatch, first, second):
+    nvidia_smi(THREE)
+    path = os.environ["PATH"]
+    holder = start(HOLDER, PATH=path, CUDA_VISIBLE_DEVICES=first)
+    assert line(holder.stdout) == A
+    waiting = start(HOLDER, PATH=path, CUDA_VISIBLE_DEVICES=second)
+    assert line(waiting.stderr) == f"nearfar: all GPUs are taken ({A}); waiting for one"
+    holder.kill()
+    assert line(waiting.stdout) == A
+
+
+def test_a_part_of_a_gpu_can_be_leased(monkeypatch, tmp_path):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "MIG-GPU-8f9/1/0")
+    with leased("cuda"):
+        assert os.environ["CUDA_VISIBLE_DEVICES"] == "MIG-GPU-8f9/1/0"
+
+
+@pytest.mark.parametrize("named", ["", "-1,0", "2,2"])
+def test_no_device_at_all(monkeypatch, named):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", named)
+    message = f"no GPU is visible here .CUDA_VISIBLE_DEVICES is '{named}'.; set it to 'cpu'"
+    with pytest.raises(NearfarError, match=message), leased("cuda"):
         pass
 
 
