@@ -15,6 +15,9 @@ from nearfar.errors import NearfarError
 from nearfar.jobs.files import read_arrays, write_arrays
 from nearfar.seeds import fraction, seed_for
 
+KEPT = "keep what it learns in attributes ending in _, as numpy arrays, or numbers, which are read back as arrays (1,)"
+KINDS = (np.ndarray, np.generic, bool, int, float)
+
 
 class CrossFit:
     """A detector fitted once a fold, or once on all clips where ``folds`` is 1 or it leaves one out by itself.
@@ -28,15 +31,17 @@ class CrossFit:
     def fit(self, files: np.ndarray, domain: np.ndarray, views: list[np.ndarray]) -> Self:
         """Deal the training clips to folds and fit, each time on all folds but one.
 
-        files, domain: (clips,); views: list of (clips, dims). Raises NearfarError as ``fold_of`` and the detector do.
+        files, domain: (clips,); views: list of (clips, dims). Raises NearfarError as ``fold_of`` and the detector do,
+        and for a detector that learns what ``write`` would lose.
         """
         self.order = np.argsort(files)  # in which they are fitted, so that the given order changes nothing
         self.alone = self.folds == 1 or hasattr(load(self.method), "leave_one_out")
         self.fold = np.full(len(files), -1) if self.alone else fold_of(files, domain, self.folds, self.seed)
         self.fitted = [self._made(k) for k in range(1 if self.alone else self.folds)]
         for k, detector in enumerate(self.fitted):
-            seen = self.order[self.fold[self.order] != k]
+            seen, begun = self.order[self.fold[self.order] != k], dict(vars(detector))
             detector.fit(*(view[seen] for view in views), domain=domain[seen])
+            self._refuse_lost(k, begun, [view[seen[:2]] for view in views])
         return self
 
     def training_scores(self, views: list[np.ndarray]) -> np.ndarray:
@@ -57,12 +62,7 @@ class CrossFit:
 
     def write(self, path: str | Path) -> None:
         """Write what the detectors have learned, their attributes that end in ``_``, as safetensors."""
-        learned = {
-            f"{k}/{name}": np.asarray(value)
-            for k, detector in enumerate(self.fitted)
-            for name, value in vars(detector).items()
-            if name.endswith("_")
-        }
+        learned = {f"{k}/{name}": value for k, one in enumerate(self.fitted) for name, value in _learned(one).items()}
         write_arrays(path, learned, method=self.method, params=self.params, fitted=len(self.fitted))
 
     @classmethod
@@ -76,10 +76,42 @@ class CrossFit:
             setattr(again.fitted[int(k)], name, value)
         return again
 
+    def _refuse_lost(self, k, begun, views):
+        """Raise NearfarError where the attributes of detector ``k`` that are kept are not all that it has learned.
+
+        begun: its attributes before the fit; views: of a few clips, which a detector made of them must score alike.
+        """
+        detector = self.fitted[k]
+        for name, value in vars(detector).items():
+            if not name.endswith("_") and (name not in begun or value is not begun[name]):
+                raise NearfarError(f"{self.method}.py: fit sets {name}, which would be lost; {KEPT}")
+        again = self._made(k)
+        vars(again).update(_learned(detector))
+        scores = detector.score(*views)
+        try:
+            same = np.allclose(again.score(*views), scores, rtol=1e-4, equal_nan=True)
+        except Exception as error:
+            what = f"{type(error).__name__}: {error}"
+            raise NearfarError(f"{self.method}.py: cannot score once read back ({what}); {KEPT}") from error
+        if not same:
+            raise NearfarError(f"{self.method}.py: gives other scores once read back; {KEPT}")
+
     def _made(self, k):
         make = load(self.method)
         takes_seed = "seed" in inspect.signature(make).parameters
         return make(**self.params | ({"seed": seed_for(self.seed, k)} if takes_seed else {}))
+
+
+def _learned(detector):
+    """Return the attributes of a detector that end in ``_`` as arrays; raises NearfarError for what is none."""
+    learned = {name: value for name, value in vars(detector).items() if name.endswith("_")}
+    for name, value in learned.items():
+        kept = np.ascontiguousarray(value) if isinstance(value, KINDS) else None
+        if kept is None or kept.dtype.kind not in "biuf" or kept.dtype.itemsize > 8:
+            method = type(detector).__module__.rpartition(".")[2]
+            raise NearfarError(f"{method}.py: fit sets {name}, a {type(value).__name__}, which cannot be kept; {KEPT}")
+        learned[name] = kept
+    return learned
 
 
 def load(method: str) -> type:

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from nearfar.data.domains import DOMAINS
 from nearfar.data.views import read_views
 from nearfar.detectors.crossfit import CrossFit
 from nearfar.detectors.normalization import normalize
@@ -31,16 +32,19 @@ def detect_machine(
     clips: path of the clip table; views: paths of the feature files; outputs: dict of three paths. ``fits`` gets the
     learned states of all folds; ``scores`` the columns file, split and score, or source and target: cross-fitted scores
     of the training clips, and of the test clips the mean over the folds; ``normalized`` file, split and score.
-    Raises NearfarError for a score that is not finite.
+    Raises NearfarError for a score that is not finite, and for features of the training clips or scores of the test
+    clips that are all equal.
     """
     table, arrays = read_views(clips, views)
     train = table["split"] == "train"
     domain, seen, unseen = table["domain"][train], [view[train] for view in arrays], [view[~train] for view in arrays]
     with error_prefix(f"{machine}: detectors.{detector}"):
+        _refuse_copies(views, seen, domain)
         fits = CrossFit(method, params, folds, seed_for(seed, machine)).fit(table["file"][train], domain, seen)
         pair = fits.training_scores(seen), fits.score(unseen)
         scores = _in_place(train, *pair)
         _refuse_not_finite(scores, table["file"])
+        _refuse_equal(pair[1], unseen)
     fits.write(outputs["fits"])
     key = {"file": table["file"], "split": table["split"]}
     names = ["score"] if scores.ndim == 1 else ["source", "target"]
@@ -59,3 +63,26 @@ def _refuse_not_finite(scores, files):
     bad = ~np.isfinite(scores.reshape(len(scores), -1)).all(axis=1)
     if bad.any():
         raise NearfarError(f"gives no finite score to {files[bad][0]}; check that clip")
+
+
+def _refuse_copies(paths, views, domain):
+    """Raise NearfarError where in one of the views no training clip differs from another of its domain."""
+    for path, view in zip(paths, views, strict=True):
+        parts = [view[domain == d] for d in DOMAINS]
+        if max(map(len, parts)) > 1 and all(map(_equal, parts)):
+            raise NearfarError(
+                f"{path}: the same vector for all training clips of a domain; check that they are no copies of one "
+                f"clip, and the weights of the backbone"
+            )
+
+
+def _refuse_equal(scores, views):
+    """Raise NearfarError where all of several test clips have one score."""
+    if len(scores) > 1 and _equal(scores):
+        copies = all(map(_equal, views))
+        why = "are equal too; check that they are no copies of one clip" if copies else "differ; check params and views"
+        raise NearfarError(f"gives all {len(scores)} test clips the score {scores[0]}, and their features {why}")
+
+
+def _equal(rows):
+    return bool((rows == rows[:1]).all())
