@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from nearfar.backbones.families import FAMILIES
 from nearfar.errors import NearfarError
 from nearfar.jobs.kinds import SCHEMAS
 from nearfar.jobs.provenance import ROOT, parsed
@@ -13,8 +14,7 @@ from nearfar.jobs.provenance import ROOT, parsed
 METHODS = "src/nearfar/detectors/methods"
 SET_BY_JOBS = {"self", "seed", "device"}
 OWN_RULES = {"autoencoder": ["near"], "lccr": ["pair"]}  # trained features and the channels they are computed for
-EMBEDDINGS = {"beats", "eat"}
-LEARNED = EMBEDDINGS | OWN_RULES.keys()  # features with rules of their own
+LEARNED = FAMILIES.keys() | OWN_RULES.keys()  # features with rules of their own
 
 
 def check(config: dict, schema: dict) -> None:
@@ -111,7 +111,7 @@ def _check_features(features: dict) -> None:
 
 def _channels(config: dict, feature: str) -> list[str]:
     """Return the channels that a feature is computed for, of near, far and pair."""
-    if feature in EMBEDDINGS:
+    if feature in FAMILIES:
         return config["features"][feature]["channels"]
     return OWN_RULES.get(feature) or _constant(f"src/nearfar/features/{feature}.py", "HEARS")
 
