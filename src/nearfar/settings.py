@@ -23,7 +23,7 @@ def check(config: dict, schema: dict) -> None:
     _check_schema(config, schema)
     if config["data"]["sets"] and config["data"]["root"] is None:
         raise NearfarError("data.root: null, the simulated factory, with data.sets; name the folder they go into")
-    _check_features(config["features"])
+    _check_features(config["features"], schema["$defs"]["embedding"])
     views = {f"{feature}/{channel}" for feature in config["features"] for channel in _channels(config, feature)}
     for name, given in config["methods"].items():
         _check_parameters(f"methods.{name}", given, _method_file("methods", name), "Detector", "__init__", whole=False)
@@ -102,7 +102,9 @@ def _refuse_not_finite(value: Any, key: str = "") -> None:
         _refuse_not_finite(part, f"{key}.{name}" if key else str(name))
 
 
-def _check_features(features: dict) -> None:
+def _check_features(features: dict, embedding: dict) -> None:
+    for name in features.keys() & FAMILIES.keys() - {"eat"}:  # eat stands in the schema, as only it has an adapter
+        _check_schema(features[name], embedding, f"features.{name}")
     for name, part in (("maps", "maps"), ("train", "network")):
         _check_parameters(f"features.lccr.{name}", features["lccr"][name], f"src/nearfar/lccr/{part}.py", name)
     for name in features.keys() - LEARNED:
