@@ -36,7 +36,7 @@ class Backbone(nn.Module):
     prefix: ClassVar[str] = ""  # of the keys in a weights file
     leading: ClassVar[int] = 0  # tokens before the patches
 
-    def __init__(self, config: dict[str, Any]):
+    def __init__(self, config: dict[str, Any]) -> None:
         super().__init__()
         self.config = dict(config)
         self.settings = self.check(config)

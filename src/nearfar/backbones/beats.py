@@ -69,7 +69,7 @@ RENAMED = {  # what newer versions of torch call the two parts of a normed weigh
 class PositionConv(nn.Module):
     """Grouped convolution over the tokens, its weight g · v / |v| normed at each place of the kernel."""
 
-    def __init__(self, dim: int, kernel: int, groups: int):
+    def __init__(self, dim: int, kernel: int, groups: int) -> None:
         super().__init__()
         self.groups = groups
         self.bias = nn.Parameter(torch.empty(dim))
@@ -89,7 +89,7 @@ class BiasTable(nn.Module):
     What nn.Embedding is; but that draws its first values even where there is no storage, which imports torch._dynamo.
     """
 
-    def __init__(self, count: int, heads: int):
+    def __init__(self, count: int, heads: int) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.empty(count, heads))
 
@@ -101,7 +101,7 @@ class BiasTable(nn.Module):
 class Attention(nn.Module):
     """Multi-head self-attention with a relative position bias that each query gates; linears may be wrapped by peft."""
 
-    def __init__(self, settings: dict[str, Any], first: bool):
+    def __init__(self, settings: dict[str, Any], first: bool) -> None:
         super().__init__()
         dim, self.heads = settings["encoder_embed_dim"], settings["encoder_attention_heads"]
         self.q_proj, self.k_proj, self.v_proj, self.out_proj = (nn.Linear(dim, dim) for _ in range(4))
@@ -122,7 +122,7 @@ class Attention(nn.Module):
         x = F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
         return self.out_proj(x.transpose(1, 2).flatten(2))
 
-    def _gate(self, q):
+    def _gate(self, q: torch.Tensor) -> torch.Tensor | int:
         """Return what each query (B, heads, N, d) multiplies its bias by: (B, heads, N, 1), or 1 without gates."""
         if not hasattr(self, "grep_linear"):
             return 1
@@ -133,7 +133,7 @@ class Attention(nn.Module):
 class Layer(nn.Module):
     """Post-norm transformer layer; deep norm scales what goes around each half by (2 · layers)^¼."""
 
-    def __init__(self, settings: dict[str, Any], first: bool):
+    def __init__(self, settings: dict[str, Any], first: bool) -> None:
         super().__init__()
         dim, hidden = settings["encoder_embed_dim"], settings["encoder_ffn_embed_dim"]
         self.alpha = (2 * settings["encoder_layers"]) ** 0.25 if settings["deep_norm"] else 1
@@ -151,7 +151,7 @@ class Layer(nn.Module):
 class Encoder(nn.Module):
     """The transformer: convolutional positions, then the layers, which share one relative position bias."""
 
-    def __init__(self, settings: dict[str, Any]):
+    def __init__(self, settings: dict[str, Any]) -> None:
         super().__init__()
         dim, layers = settings["encoder_embed_dim"], settings["encoder_layers"]
         self.max_distance = settings["max_distance"]
@@ -168,7 +168,7 @@ class Encoder(nn.Module):
             x = layer(x, bias)
             yield x
 
-    def _bias(self, tokens):
+    def _bias(self, tokens: int) -> torch.Tensor | None:
         """Return the relative position bias (heads, N, N) of N ``tokens``; None for a model without."""
         table = getattr(self.layers[0].self_attn, "relative_attention_bias", None)
         if table is None:
@@ -198,7 +198,7 @@ class BEATs(Backbone):
 
     family, defaults, fixed, published = "beats", DEFAULTS, FIXED, PUBLISHED
 
-    def __init__(self, config: dict[str, Any]):
+    def __init__(self, config: dict[str, Any]) -> None:
         super().__init__(config)
         settings = self.settings
         patch, dim = settings["embed_dim"], settings["encoder_embed_dim"]

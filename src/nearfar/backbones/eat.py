@@ -41,7 +41,7 @@ FIXED = {  # what a config.json may say of EAT only with these values
 class Attention(nn.Module):
     """Multi-head self-attention; qkv and proj are called as modules, so that peft can wrap them."""
 
-    def __init__(self, dim: int, heads: int, bias: bool):
+    def __init__(self, dim: int, heads: int, bias: bool) -> None:
         super().__init__()
         self.heads = heads
         self.qkv = nn.Linear(dim, 3 * dim, bias=bias)
@@ -58,7 +58,7 @@ class Attention(nn.Module):
 class Mlp(nn.Module):
     """Two linear layers around an exact (erf) GELU."""
 
-    def __init__(self, dim: int, hidden: int):
+    def __init__(self, dim: int, hidden: int) -> None:
         super().__init__()
         self.fc1 = nn.Linear(dim, hidden)
         self.fc2 = nn.Linear(hidden, dim)
@@ -71,7 +71,7 @@ class Mlp(nn.Module):
 class Block(nn.Module):
     """Post-norm transformer block."""
 
-    def __init__(self, settings: dict[str, Any]):
+    def __init__(self, settings: dict[str, Any]) -> None:
         super().__init__()
         dim, eps = settings["embed_dim"], settings["norm_eps"]
         self.norm1 = nn.LayerNorm(dim, eps=eps)
@@ -89,7 +89,7 @@ class Block(nn.Module):
 class PatchEncoder(nn.Module):
     """Log-mel to patches: one convolution whose kernel is its stride."""
 
-    def __init__(self, dim: int):
+    def __init__(self, dim: int) -> None:
         super().__init__()
         self.proj = nn.Conv2d(1, dim, kernel_size=PATCH, stride=PATCH)
 
@@ -101,7 +101,7 @@ class PatchEncoder(nn.Module):
 class Positions(nn.Module):
     """The frozen sin-cos positions, stored in the checkpoint."""
 
-    def __init__(self, columns: int, dim: int):
+    def __init__(self, columns: int, dim: int) -> None:
         super().__init__()
         self.positions = nn.Parameter(torch.empty(1, ROWS * columns, dim), requires_grad=False)
 
@@ -120,7 +120,7 @@ class EAT(Backbone):
 
     family, defaults, fixed, prefix, leading = "eat", DEFAULTS, FIXED, "model.", 1
 
-    def __init__(self, config: dict[str, Any]):
+    def __init__(self, config: dict[str, Any]) -> None:
         super().__init__(config)
         settings = self.settings
         dim, eps = settings["embed_dim"], settings["norm_eps"]
@@ -200,7 +200,7 @@ def sincos(columns: int, dim: int) -> torch.Tensor:
     """
     omega = 1 / 10000 ** (torch.arange(dim // 4, dtype=torch.float32) / (dim / 4))
 
-    def encode(index):
+    def encode(index: torch.Tensor) -> torch.Tensor:
         angle = torch.outer(index.float(), omega)
         return torch.cat([angle.sin(), angle.cos()], 1)  # (8 · columns, dim / 2)
 
