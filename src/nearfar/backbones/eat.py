@@ -163,9 +163,9 @@ class EAT(Backbone):
 
     def states(self, mels: torch.Tensor) -> Iterator[torch.Tensor]:
         """Yield the tokens (B, 1 + N, D) that enter the first block, then those that leave each block."""
-        return (x for x, _ in self.run(self.patches(mels)))
+        return (x for x, _ in self.block_outputs(self.patches(mels)))
 
-    def run(self, patches: torch.Tensor) -> Iterator[tuple[torch.Tensor, torch.Tensor | None]]:
+    def block_outputs(self, patches: torch.Tensor) -> Iterator[tuple[torch.Tensor, torch.Tensor | None]]:
         """Yield each of the states of ``patches`` (B, N, D), which carry their positions and may be any subset.
 
         Each comes with the raw MLP output t (B, 1 + N, D) of its block, the target of EAT's pre-training, and None at

@@ -69,7 +69,7 @@ def targets(teacher, patches):
     The raw MLP outputs of all blocks without CLS, each normalised over the patches and averaged, then normalised
     over the dims.
     """
-    layers = [F.instance_norm(t[:, 1:].transpose(1, 2)) for _, t in teacher.run(patches) if t is not None]
+    layers = [F.instance_norm(t[:, 1:].transpose(1, 2)) for _, t in teacher.block_outputs(patches) if t is not None]
     y = torch.stack(layers).mean(0).transpose(1, 2)
     return F.layer_norm(y, y.shape[-1:])
 
@@ -83,7 +83,7 @@ def predictions(student, decoder, patches, masks, noise):
     clones = len(masks) // len(patches)
     copies = patches.repeat_interleave(clones, 0)
     seen = copies[~masks].view(len(masks), -1, patches.shape[2])  # (B · C, V, D)
-    *_, (x, _) = student.run(seen)
+    *_, (x, _) = student.block_outputs(seen)
     grid = noise.masked_scatter(~masks[..., None], x[:, 1:])
     return decoder(grid), x[:, 0]
 
@@ -122,7 +122,7 @@ def statistics_loss(student, head, patches, frames, wanted):
     (B, 2D) is the one that extraction takes by default, so what the head can read in it, a Mahalanobis distance can
     too. A squared error summed over S and divided by √S, the mean over the batch.
     """
-    *_, (tokens, _) = student.run(patches)
+    *_, (tokens, _) = student.block_outputs(patches)
     error = head(student.pool(tokens, frames)) - wanted
     return error.square().sum() / wanted.shape[1] ** 0.5 / len(wanted)
 

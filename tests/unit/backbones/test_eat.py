@@ -87,7 +87,7 @@ def test_lengths(oracle):
 
 def test_states(oracle, model, inputs):
     with torch.no_grad():
-        states = list(model.run(model.patches(inputs[:1])))
+        states = list(model.block_outputs(model.patches(inputs[:1])))
     for (x, _), wanted in zip(states, oracle["hidden"], strict=True):
         agree(x[:, ::8], wanted)
     assert states[0][1] is None

@@ -162,7 +162,9 @@ def test_statistics_loss_by_hand():
     """Two columns of one clip, D = 1: the column means are 2 and 4, so the embedding is (3, 1)."""
 
     class Student:
-        def states(self, patches):
+        leading, pool = 1, EAT.pool
+
+        def block_outputs(self, patches):
             cls = torch.full((1, 1, 1), 99.0)
             yield torch.cat([cls, 0 * patches], 1), None
             yield torch.cat([cls, patches], 1), None
