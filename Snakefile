@@ -20,13 +20,6 @@ if config["data"]["sets"]:
 
 include: "rules/features.smk"
 include: "rules/backbones.smk"
-
-
-if "beats" in config["features"]:
-
-    include: "rules/beats.smk"
-
-
 include: "rules/learning.smk"
 include: "rules/adapter.smk"
 include: "rules/lccr.smk"

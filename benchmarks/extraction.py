@@ -133,9 +133,9 @@ def lines(clips=8, rounds=3):
     """Measure with as many threads as torch has, and return the tables as markdown lines."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        backbone.fetch("untrained", folder / "base", config={})
+        backbone.fetch("untrained", folder / "base", family="eat", config={})
         folders = (folder / "base", MODELS / "eat-small")
-        models = dict(zip(SIZES, map(eat.load, folders), strict=True))
+        models = dict(zip(SIZES, map(eat.EAT.load, folders), strict=True))
         measured = [*attention(models["base, 10 s"], rounds), *batches(models, rounds)]
         measured += jobs(folders, folder, clips, rounds)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

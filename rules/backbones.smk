@@ -1,70 +1,97 @@
-rule backbone:
-    input:
-        files=local_backbone(config["features"]["eat"]["backbone"]["name"]),
-        sources=sources("workflow/scripts/backbones/backbone.py"),
-    output:
-        results("models/backbone/config.json"),
-        results("models/backbone/model.safetensors"),
-    log:
-        results("logs/backbone.log"),
-    localrule: True
-    conda:
-        "../envs/nearfar.yaml"
-    params:
-        **config["features"]["eat"]["backbone"],
-        seed=config["seed"],
-    script:
-        "../workflow/scripts/backbones/backbone.py"
+# Backbones: what embeds clips, the same two rules for each family that the configuration lists under features.
+# Loops, since `use rule` takes and makes no rule whose name is computed.
+
+from nearfar.backbones.families import FAMILIES
+
+BACKBONES = [name for name in config["features"] if name in FAMILIES]
 
 
-rule embed_frozen:
-    input:
-        clips=results("clips/{machine}.parquet"),
-        model=rules.backbone.output,
-        sources=sources("workflow/scripts/backbones/embed.py"),
-    output:
-        near=results("features/frozen/near/{machine}.parquet"),
-    log:
-        results("logs/embed_frozen/{machine}.log"),
-    benchmark:
-        results("benchmarks/embed_frozen/{machine}.tsv")
-    conda:
-        "../envs/nearfar.yaml"
-    resources:
-        gpu=GPU,
-    params:
-        **{
-            key: config["features"]["eat"][key]
-            for key in ("pooling", "layers", "batch", "precision")
-        },
-        device=config["device"],
-    script:
-        "../workflow/scripts/backbones/embed.py"
+def model_files(folder):
+    """Return config and weights in a folder of models."""
+    return [
+        results(f"models/{folder}/{name}")
+        for name in ("config.json", "model.safetensors")
+    ]
 
 
-rule eat:
-    input:
-        clips=results("clips/{machine}.parquet"),
-        model=eat_model(),
-        sources=sources("workflow/scripts/backbones/embed.py"),
-    output:
-        **{
-            channel: results("features/eat/%s/{machine}.parquet" % channel)
-            for channel in config["features"]["eat"]["channels"]
-        },
-    log:
-        results("logs/eat/{machine}.log"),
-    benchmark:
-        results("benchmarks/eat/{machine}.tsv")
-    conda:
-        "../envs/nearfar.yaml"
-    resources:
-        gpu=GPU,
-    params:
-        **{
-            key: config["features"]["eat"][key]
-            for key in ("pooling", "layers", "batch", "precision")
-        },
-        device=config["device"],
-    script:
-        "../workflow/scripts/backbones/embed.py"
+def backbone(family):
+    """Return config and weights of a family's backbone as it came; models/eat is the adapted EAT."""
+    return model_files("backbone" if family == "eat" else family)
+
+
+def embedder(family):
+    """Return config and weights of what embeds: the adapted backbone, or the backbone as it came."""
+    adapted = config["features"][family].get("adapter")
+    return model_files(family) if adapted else backbone(family)
+
+
+def family_sources(script, family):
+    """Return the source files of a script that runs a backbone of a family, which it imports by its name."""
+    return sources(
+        f"workflow/scripts/backbones/{script}.py",
+        f"src/nearfar/backbones/{family}.py",
+    )
+
+
+# What embeds, by its rule's name: family, model, folder below features, channels. The adapter's probe needs embed_frozen.
+EMBEDDINGS = {
+    family: (family, embedder(family), family, config["features"][family]["channels"])
+    for family in BACKBONES
+} | {"embed_frozen": ("eat", backbone("eat"), "frozen", ["near"])}
+
+
+for family in BACKBONES:
+    about = config["features"][family]["backbone"]
+    rule_name = "backbone" if family == "eat" else f"{family}_backbone"
+
+    rule:
+        name:
+            rule_name
+        input:
+            files=local_backbone(about["name"]),
+            sources=family_sources("backbone", family),
+        output:
+            backbone(family),
+        log:
+            results(f"logs/{rule_name}.log"),
+        localrule: True
+        conda:
+            "../envs/nearfar.yaml"
+        params:
+            **about,
+            family=family,
+            seed=config["seed"],
+        script:
+            "../workflow/scripts/backbones/backbone.py"
+
+
+for rule_name, (family, model, folder, channels) in EMBEDDINGS.items():
+
+    rule:
+        name:
+            rule_name
+        input:
+            clips=results("clips/{machine}.parquet"),
+            model=model,
+            sources=family_sources("embed", family),
+        output:
+            **{
+                channel: results(f"features/{folder}/{channel}/{{machine}}.parquet")
+                for channel in channels
+            },
+        log:
+            results(f"logs/{rule_name}/{{machine}}.log"),
+        benchmark:
+            results(f"benchmarks/{rule_name}/{{machine}}.tsv")
+        conda:
+            "../envs/nearfar.yaml"
+        resources:
+            gpu=GPU,
+        params:
+            **{
+                key: config["features"][family][key]
+                for key in ("pooling", "layers", "batch", "precision")
+            },
+            device=config["device"],
+        script:
+            "../workflow/scripts/backbones/embed.py"

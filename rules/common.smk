@@ -115,15 +115,6 @@ def weights(wildcards):
     return weights_of(config["systems"][wildcards.system]["weights"], config["core"])
 
 
-def eat_model():
-    """Return config and weights of the EAT that embeds: the adapted one, or the backbone as it is."""
-    folder = "eat" if config["features"]["eat"]["adapter"] else "backbone"
-    return [
-        results(f"models/{folder}/config.json"),
-        results(f"models/{folder}/model.safetensors"),
-    ]
-
-
 def of_machines(path):
     """Return a path's file for every scored machine."""
     return [

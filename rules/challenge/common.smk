@@ -32,10 +32,8 @@ def used_detectors(wildcards):
 def used_models(wildcards):
     """Return the weights of the networks that embed for a system, and its fits on the submitted machines."""
     machines, used = submitted_machines(), used_detectors(wildcards)
-    known = {"eat": [eat_model()[1]]} | {
-        name: [results(f"models/{name}/model.safetensors")]
-        for name in ("beats", "lccr")
-    }
+    known = {family: [embedder(family)[1]] for family in BACKBONES}
+    known["lccr"] = [results("models/lccr/model.safetensors")]
     known["autoencoder"] = [
         results(f"models/autoencoder/{machine}.safetensors") for machine in machines
     ]

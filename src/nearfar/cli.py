@@ -23,15 +23,15 @@ def main(argv=None):
 
 def add_embed(commands):
     """Declare ``nearfar embed``."""
-    parser = commands.add_parser("embed", help="write the EAT or BEATs embeddings of clips to an npz file")
+    parser = commands.add_parser("embed", help="write the embeddings of clips by a backbone to an npz file")
     parser.add_argument("files", nargs="+", metavar="FILE", help="16 kHz wav file; mono is near only")
     parser.add_argument(
         "--backbone",
         required=True,
-        help="folder with config.json and model.safetensors, BEATs checkpoint (.pt), or hub name",
+        help="folder with config.json and model.safetensors, checkpoint (.pt), or hub name",
     )
     parser.add_argument("--revision", help="commit of a hub name")
-    parser.add_argument("--file", help="BEATs checkpoint (.pt) in that folder or hub repository")
+    parser.add_argument("--file", help="checkpoint (.pt) in that folder or hub repository")
     parser.add_argument("--sha256", help="of model.safetensors or the checkpoint, to be verified")
     parser.add_argument("--channel", choices=["near", "far"], default="near")
     parser.add_argument("--tokens", action="store_true", help="write the tokens too; clips must be equally long")
@@ -52,7 +52,8 @@ def embed(arguments):
     if Path(arguments.out).is_dir():
         raise NearfarError(f"{arguments.out}: is a folder; name a file in it, such as {arguments.out}/embedding.npz")
     from nearfar.backbones import source as backbone
-    from nearfar.backbones.embed import channel_waves, load_model, pool, token_batches
+    from nearfar.backbones.base import load_backbone
+    from nearfar.backbones.embed import channel_waves, token_batches
     from nearfar.data import audio
     from nearfar.jobs.files import replacing
     from nearfar.jobs.progress import bar
@@ -63,12 +64,12 @@ def embed(arguments):
         raise NearfarError(
             f"{arguments.files[odd]}: {samples[odd]} samples, the first clip has {samples[0]}; leave out --tokens"
         )
-    model = load_model(backbone.resolve(arguments.backbone, arguments.revision, arguments.sha256, arguments.file))
+    model = load_backbone(backbone.resolve(arguments.backbone, arguments.revision, arguments.sha256, arguments.file))
     vectors, tokens = [], []
     with bar(None, "embed", total=len(arguments.files)) as done:
         for _, frames, states in token_batches(model, channel_waves(arguments.files, [arguments.channel])):
             done.update(len(states))
-            vectors.append(pool(states, frames).numpy())
+            vectors.append(model.pool(states, frames).numpy())
             tokens.extend([states.numpy()] if arguments.tokens else [])
     arrays = {"embedding": np.concatenate(vectors), "file": [Path(file).name for file in arguments.files]}
     if tokens:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from nearfar.backbones.families import FAMILIES
 from nearfar.errors import NearfarError
 from nearfar.jobs.kinds import SCHEMAS
 from nearfar.jobs.provenance import ROOT, parsed
@@ -13,8 +14,7 @@ from nearfar.jobs.provenance import ROOT, parsed
 METHODS = "src/nearfar/detectors/methods"
 SET_BY_JOBS = {"self", "seed", "device"}
 OWN_RULES = {"autoencoder": ["near"], "lccr": ["pair"]}  # trained features and the channels they are computed for
-EMBEDDINGS = {"beats", "eat"}
-LEARNED = EMBEDDINGS | OWN_RULES.keys()  # features with rules of their own
+LEARNED = FAMILIES.keys() | OWN_RULES.keys()  # features with rules of their own
 
 
 def check(config: dict, schema: dict) -> None:
@@ -23,7 +23,7 @@ def check(config: dict, schema: dict) -> None:
     _check_schema(config, schema)
     if config["data"]["sets"] and config["data"]["root"] is None:
         raise NearfarError("data.root: null, the simulated factory, with data.sets; name the folder they go into")
-    _check_features(config["features"])
+    _check_features(config["features"], schema["$defs"]["embedding"])
     views = {f"{feature}/{channel}" for feature in config["features"] for channel in _channels(config, feature)}
     for name, given in config["methods"].items():
         _check_parameters(f"methods.{name}", given, _method_file("methods", name), "Detector", "__init__", whole=False)
@@ -102,7 +102,9 @@ def _refuse_not_finite(value: Any, key: str = "") -> None:
         _refuse_not_finite(part, f"{key}.{name}" if key else str(name))
 
 
-def _check_features(features: dict) -> None:
+def _check_features(features: dict, embedding: dict) -> None:
+    for name in features.keys() & FAMILIES.keys() - {"eat"}:  # eat stands in the schema, as only it has an adapter
+        _check_schema(features[name], embedding, f"features.{name}")
     for name, part in (("maps", "maps"), ("train", "network")):
         _check_parameters(f"features.lccr.{name}", features["lccr"][name], f"src/nearfar/lccr/{part}.py", name)
     for name in features.keys() - LEARNED:
@@ -111,7 +113,7 @@ def _check_features(features: dict) -> None:
 
 def _channels(config: dict, feature: str) -> list[str]:
     """Return the channels that a feature is computed for, of near, far and pair."""
-    if feature in EMBEDDINGS:
+    if feature in FAMILIES:
         return config["features"][feature]["channels"]
     return OWN_RULES.get(feature) or _constant(f"src/nearfar/features/{feature}.py", "HEARS")
 

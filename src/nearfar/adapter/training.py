@@ -18,8 +18,7 @@ from torch import nn
 
 from nearfar.adapter import state as adapter_state
 from nearfar.adapter.inputs import load, mix, parts, spec_augment
-from nearfar.backbones import eat
-from nearfar.backbones.embed import POOLINGS, pool
+from nearfar.backbones.eat import EAT
 from nearfar.errors import NearfarError
 from nearfar.jobs.devices import refuse_absent
 from nearfar.jobs.files import replacing
@@ -78,7 +77,7 @@ class Trainee(nn.Module):
         half = self.settings.precision == "bfloat16"
         with torch.autocast(mels.device.type, torch.bfloat16, enabled=half):
             tokens = self.model(mels, layers=self.settings.layers)
-        return pool(tokens.float(), frames, **POOLINGS[self.settings.pooling])
+        return self.model.pool(tokens.float(), frames, self.settings.pooling)
 
     def forward(self, mels, frames):
         """Return the projected embeddings (B, dims), not normalised; (B, 2D) without a projection."""
@@ -95,7 +94,7 @@ def trainee(backbone, settings, seed):
     config = LoraConfig(r=settings.rank, lora_alpha=settings.alpha, lora_dropout=0.0, target_modules=TARGETS)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed_for(seed, "adapter"))
-        return Trainee(get_peft_model(eat.load(backbone), config), settings)
+        return Trainee(get_peft_model(EAT.load(backbone), config), settings)
 
 
 def train(backbone, inputs, settings, *, seed=0, device="cpu", state=None, files=(), evaluate=None):
@@ -246,8 +245,7 @@ def save(network, folder):
         for name in ("adapter_config.json", "adapter_model.safetensors"):
             with replacing(folder / "adapter" / name) as path:
                 path.write_bytes(Path(temporary, name).read_bytes())
-    merged = model.merge_and_unload()
-    eat.save(merged, merged.config, folder)
+    model.merge_and_unload().save(folder)
 
 
 def _progress_bar(inputs, settings, done):

@@ -5,50 +5,61 @@ import re
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from typing import Any
 
+from nearfar.backbones.checkpoints import CONFIG, FILES, WEIGHTS
+from nearfar.backbones.families import CHECKPOINTS, family_class, family_of
 from nearfar.errors import NearfarError
 from nearfar.jobs.files import replacing, write_text
 from nearfar.jobs.provenance import MODELS
 
-CONFIG, WEIGHTS = FILES = ("config.json", "model.safetensors")
-CHECKPOINT = ".pt"  # a BEATs checkpoint, converted to FILES once
+SUFFIXES = " or ".join(CHECKPOINTS)
 HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
-def fetch(name, folder, revision=None, sha256=None, config=None, seed=0, file=None):
-    """Put the config.json and model.safetensors of backbone ``name`` into ``folder``.
+def fetch(
+    name: str | Path,
+    folder: str | Path,
+    *,
+    family: str,
+    revision: str | None = None,
+    sha256: str | None = None,
+    config: dict[str, Any] | None = None,
+    seed: int = 0,
+    file: str | None = None,
+) -> None:
+    """Put the config.json and model.safetensors of backbone ``name``, which is of ``family``, into ``folder``.
 
-    ``name`` is what resolve takes, or ``untrained``, which makes an EAT (or what the ``model_type`` in ``config``
-    says) of ``config`` from ``seed``. The weights are linked, not copied; a BEATs checkpoint is converted, so that
-    its pickle is not read again. Raises NearfarError as resolve and beats.load do.
+    ``name`` is what resolve takes, or ``untrained``, which makes one of ``config`` from ``seed``. The weights are
+    linked, not copied; a checkpoint is converted, so that it is not read again. Raises NearfarError as resolve and
+    Backbone.load do, and for a backbone of another family.
     """
     if name == "untrained":
-        return _untrained(config or {}, seed, folder)
-    source, folder = resolve(name, revision, sha256, file), Path(folder)
-    if source.is_file():
-        from nearfar.backbones import beats
-
-        return beats.convert(source, folder)
-    source = source.resolve()
-    if source == folder.resolve():  # a link to itself would destroy the weights
+        family_class(family).untrained(config or {}, seed).save(folder)
         return
-    with replacing(folder / WEIGHTS) as temporary:
-        temporary.symlink_to((source / WEIGHTS).resolve())
-    write_text(folder / CONFIG, (source / CONFIG).read_text(encoding="utf-8"))
+    source, folder = resolve(name, revision, sha256, file), Path(folder)
+    if (found := family_of(source)) != family:
+        raise NearfarError(f"{source}: is of the family {found}; list it as features.{found}, not features.{family}")
+    if source.is_file():
+        family_class(family).load(source).save(folder)
+    elif source.resolve() != folder.resolve():  # a link to itself would destroy the weights
+        with replacing(folder / WEIGHTS) as temporary:
+            temporary.symlink_to((source / WEIGHTS).resolve())
+        write_text(folder / CONFIG, (source / CONFIG).read_text(encoding="utf-8"))
 
 
-def resolve(name, revision=None, sha256=None, file=None):
-    """Return the local folder that holds config.json and model.safetensors of ``name``, or a BEATs checkpoint file.
+def resolve(name: str | Path, revision: str | None = None, sha256: str | None = None, file: str | None = None) -> Path:
+    """Return the local folder that holds config.json and model.safetensors of ``name``, or a checkpoint file.
 
-    ``name`` is a checkpoint file (.pt) or a folder on this disk, a model that nearfar ships, or a hub name
+    ``name`` is a checkpoint file (of CHECKPOINTS) or a folder on this disk, a model that nearfar ships, or a hub name
     ``owner/name``, taken from the local cache or downloaded. A folder gives its checkpoint where ``file`` names one or
     where it is all there is.
     Raises NearfarError for a hub name whose content nothing pins, for files that are absent or incomplete, and
     where ``sha256`` is given and the checkpoint or model.safetensors has another.
     """
-    if file and Path(file).suffix != CHECKPOINT:
-        raise NearfarError(f"backbone file {file!r}: no {CHECKPOINT} file; name a BEATs checkpoint, or none")
+    if file and Path(file).suffix not in CHECKPOINTS:
+        raise NearfarError(f"backbone file {file!r}: no {SUFFIXES} file; name a checkpoint, or none")
     here = [place for place in (Path(name), MODELS / name) if place.exists()]
     place = here[0] if here else _from_hub(str(name), revision, sha256, file)
     source = _checkpoint(place, file) or place
@@ -56,8 +67,8 @@ def resolve(name, revision=None, sha256=None, file=None):
         for wanted in FILES:
             if not (source / wanted).is_file():
                 raise NearfarError(
-                    f"{source / wanted}: absent; put EAT's {' and '.join(FILES)}, or one BEATs checkpoint"
-                    f" ({CHECKPOINT}), into that folder"
+                    f"{source / wanted}: absent; put a backbone's {' and '.join(FILES)}, or one checkpoint"
+                    f" ({SUFFIXES}), into that folder"
                 )
         _refuse_incomplete(source / WEIGHTS)
     if sha256:
@@ -65,34 +76,23 @@ def resolve(name, revision=None, sha256=None, file=None):
     return source
 
 
-def _untrained(config, seed, folder):
-    """Write to ``folder`` the model that ``config`` and ``seed`` make."""
-    if config.get("model_type") == "beats":
-        from nearfar.backbones import beats
-
-        return beats.save(beats.untrained(config, seed), folder)
-    from nearfar.backbones import eat
-
-    return eat.save(eat.untrained(config, seed), {"model_type": "eat"} | config, folder)
-
-
-def _checkpoint(place, file):
-    """Return the BEATs checkpoint that a path on this disk is or holds, None for a folder with other weights."""
+def _checkpoint(place: Path, file: str | None) -> Path | None:
+    """Return the checkpoint that a path on this disk is or holds, None for a folder with other weights."""
     if place.is_file():
-        if place.suffix != CHECKPOINT:
-            raise NearfarError(f"{place}: no {CHECKPOINT} file; give a BEATs checkpoint, or the folder of a backbone")
+        if place.suffix not in CHECKPOINTS:
+            raise NearfarError(f"{place}: no {SUFFIXES} file; give a checkpoint, or the folder of a backbone")
         return place
     if file:
         if not (place / file).is_file():
-            raise NearfarError(f"{place / file}: absent; put the BEATs checkpoint there")
+            raise NearfarError(f"{place / file}: absent; put the checkpoint there")
         return place / file
-    found = [] if (place / WEIGHTS).exists() else sorted(place.glob(f"*{CHECKPOINT}"))
+    found = [] if (place / WEIGHTS).exists() else sorted(path for path in place.iterdir() if path.suffix in CHECKPOINTS)
     if len(found) > 1:
         raise NearfarError(f"{place}: holds {found[0].name} and {len(found) - 1} more; say which with file")
     return found[0] if found else None
 
 
-def _from_hub(name, revision, sha256, file):
+def _from_hub(name: str, revision: str | None, sha256: str | None, file: str | None) -> Path:
     """Return the folder of a hub snapshot that has FILES or ``file``; HF_HUB_OFFLINE and the hub's cache apply."""
     wanted = [file] if file else list(FILES)
     if not HUB_NAME.fullmatch(name):
@@ -122,7 +122,7 @@ def _from_hub(name, revision, sha256, file):
         ) from error
 
 
-def _refuse_incomplete(path):
+def _refuse_incomplete(path: Path) -> None:
     """Raise NearfarError unless the header of a safetensors file agrees with the file's size."""
     from safetensors import SafetensorError, safe_open
 
@@ -133,7 +133,7 @@ def _refuse_incomplete(path):
         raise NearfarError(f"{path}: incomplete or no safetensors file ({error}); download it again") from error
 
 
-def _refuse_other(path, sha256):
+def _refuse_other(path: Path, sha256: str) -> None:
     with open(path, "rb") as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()
     if found != sha256.lower():

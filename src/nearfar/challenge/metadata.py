@@ -8,6 +8,8 @@ from pathlib import Path
 
 import yaml
 
+from nearfar.backbones.families import FAMILIES
+
 TEXT = {"type": "string", "minLength": 1}
 AFFILIATION = {"type": "object", "required": ["institution", "location"], "description": "institution and location"}
 AUTHOR = {
@@ -171,11 +173,11 @@ def _augmentations(used, features):
 
 
 def _embeddings(used, features):
-    for name in sorted(used & {"eat", "beats"}):
+    for name in sorted(used & FAMILIES.keys()):
         source = features[name]["backbone"]["name"]
         source = Path(source).name if Path(source).exists() else source
         adapted = " with LoRA" if features[name].get("adapter") else ""
-        yield f"{name.upper().replace('BEATS', 'BEATs')} {source}{adapted}"
+        yield f"{FAMILIES[name]} {source}{adapted}"
     if "lccr" in used:
         yield "LCCR"
 

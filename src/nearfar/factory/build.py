@@ -3,6 +3,7 @@
 import csv
 import io
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -16,11 +17,19 @@ MACHINES = tuple(mix.MODELS)
 TRUTH = "truth.csv"  # which fault each clip has: for the documentation, read by no detector
 
 
-def build(machine, folder, *, seconds=4.0, train_source=110, train_target=10, test=25, seed=0, variant=None):
+def build(
+    machine: str,
+    folder: str | Path,
+    *,
+    seconds: float,
+    train_source: int,
+    train_target: int,
+    test: int,
+    seed: int,
+) -> int:
     """Write ``<folder>/<machine>`` and return its number of clips.
 
-    train_source, train_target: normal training clips; test: clips of each domain and label; variant: an
-    integer that draws another machine, hall and noise (the default one follows from ``seed``).
+    train_source, train_target: normal training clips; test: clips of each domain and label.
     The folder takes its name only when complete. A factory's own folder is replaced, no other.
     """
     _check(machine, seconds=seconds, train_source=train_source, train_target=train_target, test=test)
@@ -29,13 +38,13 @@ def build(machine, folder, *, seconds=4.0, train_source=110, train_target=10, te
         raise NearfarError(f"{final}: holds something else than a simulated machine; choose another folder")
     wanted = clips(machine, train_source, train_target, test)
     with replacing(final) as temporary:
-        _write(wanted, temporary, seconds, seed, variant)
+        _write(wanted, temporary, seconds, seed)
         if final.exists():
             shutil.rmtree(final)
     return len(wanted)
 
 
-def _check(machine, **numbers):
+def _check(machine: str, **numbers: float) -> None:
     """Raise NearfarError where ``machine`` is unknown or a number is not positive."""
     if machine not in MACHINES:
         raise NearfarError(f"machine: {machine!r} is not simulated; choose one of {', '.join(MACHINES)}")
@@ -44,7 +53,7 @@ def _check(machine, **numbers):
             raise NearfarError(f"{key}: {value} is not positive; give at least {0.5 if key == 'seconds' else 1}")
 
 
-def clips(machine, train_source, train_target, test):
+def clips(machine: str, train_source: int, train_target: int, test: int) -> list[mix.Clip]:
     """Return the clips of one machine, in the order in which they are written."""
     counts = {
         ("source", "train", "normal"): train_source,
@@ -58,14 +67,14 @@ def clips(machine, train_source, train_target, test):
     ]
 
 
-def _write(wanted, folder, seconds, seed, variant):
+def _write(wanted: list[mix.Clip], folder: Path, seconds: float, seed: int) -> None:
     """Write the clips and the two tables of one machine into ``folder``."""
     import soundfile
 
     for split in ("train", "test"):
         (folder / split).mkdir(parents=True)
     for clip in bar(wanted, "factory"):
-        wave = np.clip(sum(mix.parts(clip, seconds, seed, variant)), -1, 1)
+        wave = np.clip(sum(mix.parts(clip, seconds, seed)), -1, 1)
         sound = io.BytesIO()  # soundfile's own errors do not say that the disk is full
         soundfile.write(sound, wave.T, signals.RATE, format="WAV", subtype="PCM_16")
         (folder / clip.split / clip.name).write_bytes(sound.getvalue())
@@ -73,16 +82,16 @@ def _write(wanted, folder, seconds, seed, variant):
     _write_rows(folder / TRUTH, ["file", "fault"], ([_file(c), c.fault] for c in wanted if c.split == "test"))
 
 
-def _file(clip):
+def _file(clip: mix.Clip) -> str:
     return f"{clip.machine}/{clip.split}/{clip.name}"
 
 
-def _keys(clip):
+def _keys(clip: mix.Clip) -> list[str]:
     """Return the attribute columns of the csv; a machine that hides its attributes keeps one empty pair."""
     return ["d1p", "d1v"] if mix.MODELS[clip.machine].HIDDEN else ["d1p", "d1v", "d2p", "d2v"]
 
 
-def _attributes(clip):
+def _attributes(clip: mix.Clip) -> list[str | int]:
     """Return one row of attributes_00.csv."""
     if mix.MODELS[clip.machine].HIDDEN:
         return [_file(clip), "", ""]
@@ -90,6 +99,6 @@ def _attributes(clip):
     return [_file(clip), "spd", speed, "load", load]
 
 
-def _write_rows(path, header, rows):
+def _write_rows(path: Path, header: list[str], rows: Iterable[list]) -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
         csv.writer(file, lineterminator="\n").writerows([header, *rows])

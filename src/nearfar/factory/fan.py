@@ -34,7 +34,7 @@ class Fan:
     bearing: float  # where a worn bearing hisses, Hz
 
 
-def draw(rng):
+def draw(rng: np.random.Generator) -> Fan:
     """Draw a fan."""
     return Fan(
         blades=int(rng.integers(5, 12)),
@@ -49,7 +49,7 @@ def draw(rng):
     )
 
 
-def sound(fan, speed, load, n, rng, fault):
+def sound(fan: Fan, speed: float, load: float, n: int, rng: np.random.Generator, fault: faults.Fault) -> np.ndarray:
     """Return (n,) of what the fan radiates."""
     ratio = (1 + 0.12 * (speed - 2)) * np.exp(0.012 * rng.standard_normal())
     cycles = signals.shaft(fan.hertz * ratio, n, rng)

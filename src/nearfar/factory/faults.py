@@ -25,16 +25,16 @@ class Fault:
     severity: float
     rng: np.random.Generator
 
-    def amount(self, kind):
+    def amount(self, kind: str) -> float:
         """Return the severity of a fault of ``kind``, 0 where this clip has none."""
         return self.severity if self.kind == kind else 0.0
 
 
-def draw(kind, rng):
+def draw(kind: str, rng: np.random.Generator) -> Fault:
     """Draw a fault of ``kind`` from half to fully grown; "" draws a healthy machine."""
     return Fault(kind, rng.uniform(0.5, 1.0) if kind else 0.0, rng)
 
 
-def random_times(n, per_second, rng):
+def random_times(n: int, per_second: float, rng: np.random.Generator) -> np.ndarray:
     """Return sample indices of at least one event at random times, about ``per_second`` of them."""
     return np.sort(rng.integers(0, n, max(1, rng.poisson(per_second * n / signals.RATE))))

@@ -19,17 +19,17 @@ HIDDEN = False
 class Gearbox:
     """Constants of one gearbox."""
 
-    teeth: tuple  # of the driving and of the driven wheel
+    teeth: tuple[int, int]  # of the driving and of the driven wheel
     hertz: float  # driving shaft at speed 2
     fall: float  # dB from one mesh harmonic to the next
-    depth: tuple  # amplitude modulation by the two shafts, 0…1
+    depth: tuple[float, float]  # amplitude modulation by the two shafts, 0…1
     tonal: float  # level of the mesh against the broadband noise, dB
     tilt: float  # of the broadband noise, dB an octave
     modes: np.ndarray  # casing resonances (count, 3)
     chip: np.ndarray  # modes a blow on a tooth rings (count, 3)
 
 
-def draw(rng):
+def draw(rng: np.random.Generator) -> Gearbox:
     """Draw a gearbox."""
     return Gearbox(
         teeth=(int(rng.integers(17, 29)), int(rng.integers(41, 83))),
@@ -43,7 +43,9 @@ def draw(rng):
     )
 
 
-def sound(gearbox, speed, load, n, rng, fault):
+def sound(
+    gearbox: Gearbox, speed: float, load: float, n: int, rng: np.random.Generator, fault: faults.Fault
+) -> np.ndarray:
     """Return (n,) of what the gearbox radiates."""
     ratio = (1 + 0.1 * (speed - 2)) * np.exp(0.012 * rng.standard_normal())
     cycles = signals.shaft(gearbox.hertz * ratio, n, rng)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
@@ -31,13 +32,13 @@ class Clip:
     fault: str = ""  # one of faults.KINDS for an anomaly
 
     @property
-    def condition(self):
+    def condition(self) -> tuple[int, int]:
         """Speed and load: every fault meets every condition of its domain."""
         conditions = MODELS[self.machine].CONDITIONS[self.domain]
         return conditions[sum(divmod(self.number, len(faults.KINDS))) % len(conditions)]
 
     @property
-    def name(self):
+    def name(self) -> str:
         """File name in the challenge's layout."""
         speed, load = self.condition
         attributes = "noAttribute" if MODELS[self.machine].HIDDEN else f"spd_{speed}_load_{load}"
@@ -45,8 +46,8 @@ class Clip:
 
 
 @lru_cache(maxsize=8)
-def place(machine, variant):
-    """Draw machine ``variant`` (an integer) with its hall and noise.
+def place(machine: str, variant: int) -> tuple[Any, dict[str, tuple[room.Room, tuple[noise.Noise, noise.Noise]]]]:
+    """Draw machine ``variant`` with its hall and noise.
 
     Returns the machine's constants and, for each domain, (room, (noise, noise)).
     """
@@ -61,9 +62,10 @@ def place(machine, variant):
     }
 
 
-def parts(clip, seconds=4.0, seed=0, variant=None):
+def parts(clip: Clip, seconds: float, seed: int, variant: int | None = None) -> tuple[np.ndarray, np.ndarray]:
     """Return machine and noise, each (2, samples) of near and far; their sum is the clip.
 
+    ``variant`` draws a machine, hall and noise of its own; the data set's follows from ``seed``.
     The fault has random numbers of its own: a clip with ``fault=""`` is the same clip, healthy.
     """
     variant = seed_for(seed, clip.machine, "variant") if variant is None else variant
@@ -85,7 +87,9 @@ def parts(clip, seconds=4.0, seed=0, variant=None):
     return scaled(machine, room.heard(around, responses[2:])[:, LEAD:], clip.number, SNR[clip.domain])
 
 
-def _radiated(dry, hall, responses, rng, fault):
+def _radiated(
+    dry: np.ndarray, hall: room.Room, responses: np.ndarray, rng: np.random.Generator, fault: faults.Fault
+) -> np.ndarray:
     """Return (2, n): the front of the machine and its rear opening, which passes a band of the sound.
 
     The opening is as large as it takes: LEAK and OPEN hold at the far microphone, whatever the variant.
@@ -96,7 +100,7 @@ def _radiated(dry, hall, responses, rng, fault):
     return np.stack([dry, leak * rear])
 
 
-def scaled(machine, noise, number, snr):
+def scaled(machine: np.ndarray, noise: np.ndarray, number: int, snr: float) -> tuple[np.ndarray, np.ndarray]:
     """Return machine and noise (2, samples) at the levels of clip ``number``.
 
     Level, machine-to-noise ratio and its drop run through fixed additive sequences over the number
@@ -110,6 +114,6 @@ def scaled(machine, noise, number, snr):
     return level * machine, level * noise
 
 
-def spread(number, step):
+def spread(number: int, step: float) -> float:
     """Return element ``number`` of an additive quasi-random sequence, in -1…1."""
     return 2 * ((number + 0.5) * step % 1.0) - 1

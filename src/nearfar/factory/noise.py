@@ -23,7 +23,7 @@ class Noise:
     modes: np.ndarray  # what the blows ring (count, 3)
 
 
-def draw(rng):
+def draw(rng: np.random.Generator) -> Noise:
     """Draw the noise of one corner of a factory."""
     tilt = rng.uniform(-5, -2)
     return Noise(
@@ -37,7 +37,7 @@ def draw(rng):
     )
 
 
-def sound(noise, n, rng):
+def sound(noise: Noise, n: int, rng: np.random.Generator) -> np.ndarray:
     """Return (n,) of factory noise at unit RMS."""
     colour = noise.colour + WANDER * rng.standard_normal(len(KNOTS))
 

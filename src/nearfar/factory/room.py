@@ -20,10 +20,10 @@ class Room:
     absorption: float  # of energy, all walls
     sources: np.ndarray  # (4, 3): front of the machine, its rear opening, two corners of noise
     mics: np.ndarray  # (2, 3): near, far
-    opening: tuple  # band of the rear opening: centre in Hz, width in octaves
+    opening: tuple[float, float]  # band of the rear opening: centre in Hz, width in octaves
 
 
-def draw(rng):
+def draw(rng: np.random.Generator) -> Room:
     """Draw a hall: near microphone 0.25-0.5 m before the machine, far one 2-3.5 m off on another side."""
     size = rng.uniform([8, 7, 3.2], [13, 10, 5])
     machine = np.append(size[:2] / 2 + rng.uniform(-0.8, 0.8, 2), rng.uniform(0.7, 1.2))
@@ -37,25 +37,25 @@ def draw(rng):
     return Room(size, rng.uniform(0.25, 0.45), sources, np.stack([near, far]), opening)
 
 
-def _level(angle):
+def _level(angle: float) -> np.ndarray:
     """Return the horizontal unit vector (3,) at ``angle``."""
     return np.array([np.cos(angle), np.sin(angle), 0.0])
 
 
-def _corner(size, rng):
+def _corner(size: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Draw a place (3,) near the walls, where the other machines stand."""
     side = rng.choice([0.12, 0.88], 2) + rng.uniform(-0.06, 0.06, 2)
     return np.append(side * size[:2], rng.uniform(1.0, 2.5))
 
 
-def shifted(room, rng):
+def shifted(room: Room, rng: np.random.Generator) -> Room:
     """Return the room of the target domain: microphones put up anew, noise from elsewhere."""
     moved = room.mics + rng.normal(0, [[0.04, 0.04, 0.02], [0.25, 0.25, 0.1]])
     sources = np.stack([*room.sources[:2], *(_corner(room.size, rng) for _ in range(2))])
     return replace(room, sources=sources, mics=moved)
 
 
-def paths(room, rng):
+def paths(room: Room, rng: np.random.Generator) -> np.ndarray:
     """Return the impulse responses (4 sources, 2 microphones, taps) of one clip.
 
     The microphones stand a little differently in every clip.
@@ -77,7 +77,7 @@ def paths(room, rng):
     return out
 
 
-def heard(sounds, responses):
+def heard(sounds: np.ndarray, responses: np.ndarray) -> np.ndarray:
     """Return (2, n): what the microphones hear of ``sounds`` (sources, n) through (sources, 2, taps)."""
     from scipy.fft import irfft, next_fast_len, rfft
 

@@ -29,7 +29,7 @@ class Slider:
     dry: float  # where a dry rail squeals, Hz
 
 
-def draw(rng):
+def draw(rng: np.random.Generator) -> Slider:
     """Draw a slider."""
     return Slider(
         hertz=rng.uniform(2.0, 3.2),
@@ -43,7 +43,9 @@ def draw(rng):
     )
 
 
-def sound(slider, speed, load, n, rng, fault):
+def sound(
+    slider: Slider, speed: float, load: float, n: int, rng: np.random.Generator, fault: faults.Fault
+) -> np.ndarray:
     """Return (n,) of what the slider radiates."""
     ratio = (1 + 0.12 * (speed - 2)) * np.exp(0.015 * rng.standard_normal())
     strokes = signals.shaft(slider.hertz * ratio, n, rng, wander=0.02)

@@ -1,6 +1,8 @@
 """Features that need no training: one clip at a time from disk to a feature file."""
 
 import importlib
+from pathlib import Path
+from typing import Any
 
 from nearfar.data.audio import read_clip
 from nearfar.data.clips import read_clips
@@ -9,7 +11,7 @@ from nearfar.jobs.files import write_vectors
 from nearfar.jobs.progress import bar
 
 
-def extract_machine(clips, path, *, feature, channel, params):
+def extract_machine(clips: str | Path, path: str | Path, *, feature: str, channel: str, params: dict[str, Any]) -> None:
     """Write the vectors of all clips of a machine: ``nearfar/features/<feature>.py`` applied to each.
 
     clips: path of the clip table. Raises NearfarError for an unreadable or silent clip and a vector that is not finite.

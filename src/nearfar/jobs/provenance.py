@@ -8,6 +8,7 @@ import os
 from functools import cache
 from pathlib import Path
 
+from nearfar.backbones.families import CHECKPOINTS
 from nearfar.errors import NearfarError
 
 ROOT = Path(__file__).parents[3]
@@ -35,7 +36,7 @@ def sources(*scripts):
 def local_backbone(name):
     """Return the files of a backbone that is on this disk or shipped, so that a change of theirs is seen."""
     places = [Path(name), MODELS / name, *Path(name).glob("*"), *(MODELS / name).glob("*")]
-    wanted = {".json", ".safetensors", ".pt"}
+    wanted = {".json", ".safetensors", *CHECKPOINTS}
     return sorted(os.path.relpath(path) for path in places if path.is_file() and path.suffix in wanted)
 
 

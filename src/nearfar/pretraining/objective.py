@@ -10,8 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from nearfar.backbones.eat import ROWS
-from nearfar.backbones.embed import pool
+from nearfar.backbones.fbank import ROWS
 
 KEEP, BLOCK = 0.2, 5  # share of the patches that the student sees; side of the squares of visible patches
 SURPLUS = 0.07  # share by which the squares are more than that: they overlap
@@ -70,7 +69,7 @@ def targets(teacher, patches):
     The raw MLP outputs of all blocks without CLS, each normalised over the patches and averaged, then normalised
     over the dims.
     """
-    layers = [F.instance_norm(t[:, 1:].transpose(1, 2)) for _, t in teacher.states(patches) if t is not None]
+    layers = [F.instance_norm(t[:, 1:].transpose(1, 2)) for _, t in teacher.block_outputs(patches) if t is not None]
     y = torch.stack(layers).mean(0).transpose(1, 2)
     return F.layer_norm(y, y.shape[-1:])
 
@@ -84,7 +83,7 @@ def predictions(student, decoder, patches, masks, noise):
     clones = len(masks) // len(patches)
     copies = patches.repeat_interleave(clones, 0)
     seen = copies[~masks].view(len(masks), -1, patches.shape[2])  # (B · C, V, D)
-    *_, (x, _) = student.states(seen)
+    *_, (x, _) = student.block_outputs(seen)
     grid = noise.masked_scatter(~masks[..., None], x[:, 1:])
     return decoder(grid), x[:, 0]
 
@@ -123,8 +122,8 @@ def statistics_loss(student, head, patches, frames, wanted):
     (B, 2D) is the one that extraction takes by default, so what the head can read in it, a Mahalanobis distance can
     too. A squared error summed over S and divided by √S, the mean over the batch.
     """
-    *_, (tokens, _) = student.states(patches)
-    error = head(pool(tokens, frames)) - wanted
+    *_, (tokens, _) = student.block_outputs(patches)
+    error = head(student.pool(tokens, frames)) - wanted
     return error.square().sum() / wanted.shape[1] ** 0.5 / len(wanted)
 
 

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from nearfar.backbones import eat
-from nearfar.backbones.fbank import MEAN, MELS, PATCH, STD
+from nearfar.backbones.eat import EAT
+from nearfar.backbones.fbank import MEAN, MELS, PATCH, ROWS, STD
 from nearfar.errors import NearfarError
 from nearfar.jobs.devices import refuse_absent
 from nearfar.jobs.files import read_arrays, replacing, write_arrays, write_table
@@ -48,7 +48,7 @@ def pretrain(inputs, outputs, *, config, seed, device="cpu", threads=1, **settin
                 run.save(checkpoint)
     write_table(outputs["log"], {name: [row[name] for row in run.log] for name in ("step", *TERMS)})
     plot(run.log, outputs["plot"])
-    eat.save(run.teacher, {"model_type": "eat"} | config, folder)
+    run.teacher.save(folder)
     checkpoint.unlink(missing_ok=True)
 
 
@@ -75,7 +75,7 @@ class Run:
         self.frames = int((mels[0] != PADDING).any(1).sum())
         self.centre, self.spread = (value.to(device) for value in _scale(mels, self.frames))
         self.step, self.log = 0, []
-        student = eat.untrained(config, seed_for(seed, "student"))
+        student = EAT.untrained(config, seed_for(seed, "student"))
         self.teacher = copy.deepcopy(student).to(device)
         dim = student.extra_tokens.shape[2]
         decoder = _seeded(seed_for(seed, "decoder"), ufo.Decoder, dim)
@@ -112,7 +112,7 @@ class Run:
         student, columns, views = self.trained["student"], mels.shape[2] // PATCH, len(mels) * self.clones
         rng = np.random.default_rng(seed_for(self.seed, "step", step))
         generator = torch.Generator().manual_seed(seed_for(self.seed, "noise", step))
-        latest = student.fixed_positional_encoder.positions.shape[1] // eat.ROWS - columns
+        latest = student.fixed_positional_encoder.positions.shape[1] // ROWS - columns
         start = int(rng.integers(latest + 1)) if rng.random() < self.elsewhere else 0
         masks = torch.from_numpy(ufo.inverse_block_masks(views, columns, rng)).to(self.device)
         noise = ufo.MASK_NOISE * torch.randn(*masks.shape, student.extra_tokens.shape[2], generator=generator)
@@ -162,7 +162,7 @@ def placed(model, mels, start):
     """Return the patches (B, N, D) of inputs (B, 1, T, 128) as if they stood ``start`` time columns into a clip."""
     if not start:
         return model.patches(mels)
-    patches, first = model.local_encoder(mels), eat.ROWS * start
+    patches, first = model.local_encoder(mels), ROWS * start
     return patches + model.fixed_positional_encoder.positions[:, first : first + patches.shape[1]]
 
 

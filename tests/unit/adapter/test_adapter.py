@@ -17,8 +17,8 @@ from nearfar.adapter import state as adapter_state
 from nearfar.adapter import training as adapter
 from nearfar.adapter.files import train_adapter
 from nearfar.adapter.inputs import Inputs, load, mix, parts, read_inputs, spec_augment, write_inputs
-from nearfar.backbones import eat
 from nearfar.backbones.checkpoints import read_config
+from nearfar.backbones.eat import EAT
 from nearfar.backbones.embed import embeddings
 from nearfar.data.audio import read_clip
 from nearfar.data.clips import read_clips, write_clips
@@ -108,9 +108,9 @@ def test_eval_is_train_mode_is_merged(trained, inputs, vectors, folder):
         in_training = network.embed(load(inputs, rows), inputs.frames[rows]).numpy()
     network.eval()
     np.testing.assert_allclose(in_training, vectors[rows], atol=1e-5)
-    merged = adapter.Trainee(eat.load(folder), SHORT)
+    merged = adapter.Trainee(EAT.load(folder), SHORT)
     np.testing.assert_allclose(adapter.embeddings(merged, inputs), vectors, atol=1e-5)
-    frozen = adapter.embeddings(adapter.Trainee(eat.load(TINY), SHORT), inputs)
+    frozen = adapter.embeddings(adapter.Trainee(EAT.load(TINY), SHORT), inputs)
     assert np.abs(frozen - vectors).max() > 1e-2  # the adapter does something
 
 
@@ -125,7 +125,7 @@ def test_merged_model_differs_from_the_backbone_in_attention_only(folder):
 def test_adapter_loads_through_peft(folder, inputs, vectors):
     from peft import PeftModel
 
-    model = PeftModel.from_pretrained(eat.load(TINY), folder / "adapter").eval()
+    model = PeftModel.from_pretrained(EAT.load(TINY), folder / "adapter").eval()
     np.testing.assert_allclose(adapter.embeddings(adapter.Trainee(model, SHORT), inputs), vectors, atol=1e-6)
 
 
@@ -243,7 +243,7 @@ def test_mixed_lengths_are_embedded_as_at_extraction(machines):
     assert inputs.mels[0].dtype == np.float16 and isinstance(inputs.mels[0], np.memmap)
     found = parts(inputs, np.array([0, 30, 1, 31, 2]), 2)
     assert [part.tolist() for part in found] == [[0, 1], [2], [30, 31]]
-    model = eat.load(TINY)
+    model = EAT.load(TINY)
     paths = [path for clips in machines["clips"] for path in read_clips(clips, "train")["path"]]
     wanted = [vector for _, vector in embeddings(model, ((path, read_clip(path)[:, 0]) for path in paths))]
     got = adapter.embeddings(adapter.Trainee(model, SHORT), inputs)

@@ -17,6 +17,8 @@ from torchaudio.compliance import kaldi
 
 from nearfar.backbones import beats, eat, embed
 from nearfar.backbones import source as backbone
+from nearfar.backbones.base import POOLINGS, load_backbone
+from nearfar.backbones.beats import BEATs
 from nearfar.errors import NearfarError
 from nearfar.jobs.files import read_vectors
 
@@ -48,7 +50,7 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 def published(config, seed=0):
     """Return a checkpoint's content as published: dropout rates and more in cfg, the shared bias in every layer."""
-    model = beats.untrained(config, seed)
+    model = BEATs.untrained(config, seed)
     generator = torch.Generator().manual_seed(seed)
     state = {k: v + 0.1 * torch.randn(v.shape, generator=generator) for k, v in model.state_dict().items()}
     if BIAS.format(0) in state:
@@ -74,7 +76,7 @@ def checkpoint(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def model(checkpoint):
-    return beats.load(checkpoint)
+    return BEATs.load(checkpoint)
 
 
 @pytest.fixture(scope="module")
@@ -129,7 +131,7 @@ def refused(call, *words):
 def test_equal_to_openbeats(reference, variant, waves, tmp_path):
     content = published(SMALL | VARIANTS[variant], seed=3)
     torch.save(content, tmp_path / "small.pt")
-    model = beats.load(tmp_path / "small.pt")
+    model = BEATs.load(tmp_path / "small.pt")
     wave = torch.cat([waves.flatten(), waves.flatten(), waves[0, :8000]])  # 6.5 s
     with torch.no_grad():
         mels = model.inputs([wave])
@@ -145,7 +147,7 @@ def test_openbeats_own_state_loads(reference, waves, tmp_path):
     state = encoder.encoder.state_dict()  # with its padding masks, and the shared bias twice
     assert {"raw2fbank_pad.weight", BIAS.format(1)} < state.keys()
     torch.save({"cfg": published(SMALL)["cfg"], "model": state}, tmp_path / "own.pt")
-    model = beats.load(tmp_path / "own.pt")
+    model = BEATs.load(tmp_path / "own.pt")
     with torch.no_grad():
         agree(model(model.inputs(waves[:1]))[0], encoder.encode(waves[0])["patch_embeddings"])
 
@@ -178,8 +180,8 @@ def test_front_end(waves):
         frame_shift=10,
         window_type="povey",
     )
-    agree(beats.untrained(SMALL, 0).inputs(waves[:1])[0, 0], ((mels - 15.41663) / (2 * 6.55582))[:96])
-    other = beats.untrained(SMALL | {"fbank_mean": 10.0, "fbank_std": 2.0}, 0)
+    agree(BEATs.untrained(SMALL, 0).inputs(waves[:1])[0, 0], ((mels - 15.41663) / (2 * 6.55582))[:96])
+    other = BEATs.untrained(SMALL | {"fbank_mean": 10.0, "fbank_std": 2.0}, 0)
     agree(other.inputs(waves[:1])[0, 0], ((mels - 10) / 4)[:96])
     assert beats.fbank(torch.zeros(2800)).shape == (16, 128)
     with pytest.raises(NearfarError, match=r"2799 samples is shorter than one patch \(2800\)"):
@@ -208,10 +210,10 @@ def test_evaluation_is_repeatable_and_leaves_the_generators(model, waves):
 
 def test_untrained_is_seeded(tmp_path):
     for folder, seed in (("a", 1), ("b", 1), ("c", 2)):
-        backbone.fetch("untrained", tmp_path / folder, config={"model_type": "beats"} | SMALL, seed=seed)
+        backbone.fetch("untrained", tmp_path / folder, family="beats", config=SMALL, seed=seed)
     a, b, c = ((tmp_path / folder / "model.safetensors").read_bytes() for folder in "abc")
-    assert a == b != c and isinstance(embed.load_model(tmp_path / "a"), beats.BEATs)
-    deep = beats.untrained({key: SMALL[key] for key in list(SMALL)[:7]}, 0)  # the rest as in the published models
+    assert a == b != c and isinstance(load_backbone(tmp_path / "a"), BEATs)
+    deep = BEATs.untrained({key: SMALL[key] for key in list(SMALL)[:7]}, 0)  # the rest as in the published models
     assert deep.encoder.layers[0].alpha == 4**0.25 and deep.encoder.max_distance == 800
 
 
@@ -228,7 +230,7 @@ def saved(tmp_path, change, content=None):
 def test_checkpoint_must_fit(tmp_path):
     def refuses(change, *words):
         path = saved(tmp_path, lambda content: change(content["model"]))
-        refused(lambda: beats.load(path), str(path), *words)
+        refused(lambda: BEATs.load(path), str(path), *words)
 
     layer = "encoder.layers.1."
     refuses(
@@ -248,10 +250,10 @@ def test_checkpoint_must_fit(tmp_path):
 def test_cfg_overrides_defaults(tmp_path, model):
     assert len(model.encoder.layers) == 2 and model.encoder.layers[0].alpha == 4**0.25
     path = saved(tmp_path, lambda content: content["cfg"].pop("encoder_layers"))
-    refused(lambda: beats.load(path), str(path), "keys missing (encoder.layers.10.")  # 12 by default
+    refused(lambda: BEATs.load(path), str(path), "keys missing (encoder.layers.10.")  # 12 by default
     path = saved(tmp_path, lambda content: content["cfg"].update(deep_norm=False))
-    assert beats.load(path).encoder.layers[0].alpha == 1
-    assert beats.load(saved(tmp_path, lambda content: content["cfg"].update(new=1))).config["new"] == 1
+    assert BEATs.load(path).encoder.layers[0].alpha == 1
+    assert BEATs.load(saved(tmp_path, lambda content: content["cfg"].update(new=1))).config["new"] == 1
 
 
 @pytest.mark.parametrize(
@@ -269,12 +271,12 @@ def test_cfg_overrides_defaults(tmp_path, model):
 )
 def test_config_refused(tmp_path, config, said):
     path = saved(tmp_path, lambda content: content["cfg"].update(config))
-    refused(lambda: beats.load(path), str(path), said)
-    refused(lambda: beats.untrained(SMALL | config, 0), "backbone config: ", said)
+    refused(lambda: BEATs.load(path), str(path), said)
+    refused(lambda: BEATs.untrained(SMALL | config, 0), "backbone config: ", said)
 
 
 def test_unknown_key_of_an_untrained_model():
-    refused(lambda: beats.untrained(SMALL | {"layers": 3}, 0), "unknown key 'layers'", "encoder_layers")
+    refused(lambda: BEATs.untrained(SMALL | {"layers": 3}, 0), "unknown key 'layers'", "encoder_layers")
 
 
 def test_fine_tuned_head_and_newer_names_are_known(tmp_path, model, waves):
@@ -283,7 +285,7 @@ def test_fine_tuned_head_and_newer_names_are_known(tmp_path, model, waves):
             state = content["model"]
             state[f"encoder.pos_conv.0.parametrizations.weight.{new}"] = state.pop(f"encoder.pos_conv.0.{old}")
 
-    again = beats.load(saved(tmp_path, rename, fine_tuned(SMALL)))
+    again = BEATs.load(saved(tmp_path, rename, fine_tuned(SMALL)))
     with torch.no_grad():
         assert torch.equal(again(again.inputs(waves)), model(model.inputs(waves)))
     assert "predictor.weight" not in again.state_dict()
@@ -299,8 +301,8 @@ class Code:
 
 def test_code_in_a_pickle_does_not_run(tmp_path):
     path = saved(tmp_path, lambda content: content["cfg"].update(surprise=Code(tmp_path / "ran")))
-    refused(lambda: beats.load(path), str(path), "could run code")
-    refused(lambda: backbone.fetch(path, tmp_path / "out"), str(path), "could run code")
+    refused(lambda: BEATs.load(path), str(path), "could run code")
+    refused(lambda: backbone.fetch(path, tmp_path / "out", family="beats"), str(path), "could run code")
     assert not (tmp_path / "ran").exists() and not (tmp_path / "out").exists()
     torch.load(path, weights_only=False)  # it would have run
     assert (tmp_path / "ran").exists()
@@ -308,13 +310,13 @@ def test_code_in_a_pickle_does_not_run(tmp_path):
 
 def test_checkpoint_absent_cut_or_not_one(tmp_path, checkpoint):
     path, whole = tmp_path / "cut.pt", checkpoint.read_bytes()
-    refused(lambda: beats.load(path), f"{path}: no such file")
+    refused(lambda: BEATs.load(path), f"{path}: no such file")
     for content in (b"", whole[:1000], whole[:-1000], b"version https://git-lfs.github.com/spec/v1\n"):
         path.write_bytes(content)
-        refused(lambda: beats.load(path), f"{path}: not loaded", "get the published checkpoint again")
+        refused(lambda: BEATs.load(path), f"{path}: not loaded", "get the published checkpoint again")
     for content in ([1], {"model": {}}, {"cfg": {}, "model": {"a": 1}}, {"cfg": 3, "model": {}}):
         torch.save(content, path)
-        refused(lambda: beats.load(path), f"{path}: holds no")
+        refused(lambda: BEATs.load(path), f"{path}: holds no")
 
 
 # --- the backbone
@@ -324,7 +326,7 @@ def test_checkpoint_absent_cut_or_not_one(tmp_path, checkpoint):
 def folder(checkpoint, tmp_path_factory):
     """The checkpoint as the workflow keeps it."""
     folder = tmp_path_factory.mktemp("backbone")
-    backbone.fetch(checkpoint, folder)
+    backbone.fetch(checkpoint, folder, family="beats")
     return folder
 
 
@@ -333,22 +335,24 @@ def test_conversion_round_trip(folder, checkpoint, model, waves, tmp_path):
     config = json.loads((folder / "config.json").read_text())
     assert config == {"model_type": "beats"} | torch.load(checkpoint, weights_only=True)["cfg"]
     assert load_file(folder / "model.safetensors").keys() == model.state_dict().keys()
-    again = embed.load_model(folder)
+    again = load_backbone(folder)
     with torch.no_grad():
         assert torch.equal(again(again.inputs(waves)), model(model.inputs(waves)))
-    beats.save(again, tmp_path / "again")
+    again.save(tmp_path / "again")
     for name in ("config.json", "model.safetensors"):
         assert (tmp_path / "again" / name).read_bytes() == (folder / name).read_bytes()
-    backbone.fetch(folder, tmp_path / "linked")  # a converted folder is a backbone like any other
+    backbone.fetch(folder, tmp_path / "linked", family="beats")  # a converted folder is a backbone like any other
     assert (tmp_path / "linked/model.safetensors").is_symlink()
-    backbone.fetch(checkpoint, tmp_path / "linked")  # over the link, not through it
+    backbone.fetch(checkpoint, tmp_path / "linked", family="beats")  # over the link, not through it
     assert not (tmp_path / "linked/model.safetensors").is_symlink() and len(load_file(folder / "model.safetensors"))
 
 
 def test_resolve(checkpoint, tmp_path):
     sha256 = hashlib.sha256(checkpoint.read_bytes()).hexdigest()
     assert backbone.resolve(checkpoint, sha256=sha256) == checkpoint
-    refused(lambda: backbone.fetch(checkpoint, tmp_path / "out", sha256="0" * 64), str(checkpoint), sha256)
+    refused(
+        lambda: backbone.fetch(checkpoint, tmp_path / "out", family="beats", sha256="0" * 64), str(checkpoint), sha256
+    )
     assert not (tmp_path / "out").exists()
     first = shutil.copy(checkpoint, tmp_path / "a.pt")
     assert backbone.resolve(tmp_path, sha256=sha256) == first
@@ -364,11 +368,11 @@ def test_resolve(checkpoint, tmp_path):
 def test_folder_cut_or_absent(folder, tmp_path):
     shutil.copy(folder / "config.json", tmp_path)
     path = tmp_path / "model.safetensors"
-    refused(lambda: embed.load_model(tmp_path), f"{path}: absent")
+    refused(lambda: load_backbone(tmp_path), f"{path}: absent")
     path.write_bytes((folder / "model.safetensors").read_bytes()[:-1])
-    refused(lambda: embed.load_model(tmp_path), f"{path}: incomplete")
+    refused(lambda: load_backbone(tmp_path), f"{path}: incomplete")
     (tmp_path / "config.json").write_text('{"model_type": "ast"}')
-    refused(lambda: embed.load_model(tmp_path), "config.json: model_type: 'ast'")
+    refused(lambda: load_backbone(tmp_path), "config.json: model_type: 'ast' is none of eat, beats")
 
 
 HUB = """
@@ -415,7 +419,7 @@ def test_pooling(model, waves):
             "columns": torch.cat([columns.mean(1), columns.std(1, correction=0)], 1),
             "patches": torch.cat([tokens.mean(1), tokens.std(1, correction=0)], 1),
         }
-    for name in embed.POOLINGS:
+    for name in POOLINGS:
         clips = [(str(n), wave.numpy()) for n, wave in enumerate(waves)]
         vectors = [vector for _, vector in embed.embeddings(model, clips, pooling=name)]
         agree(np.stack(vectors), wanted[name.removeprefix("all_")])  # there is no padding to leave out
@@ -428,7 +432,7 @@ def test_embed_machine(folder, tmp_path):
         soundfile.write(clip, generator.normal(0, 0.1, (8000, 2)), 16000, subtype="PCM_16")
     outputs = {"near": tmp_path / "near.parquet", "far": tmp_path / "far.parquet"}
     embed.embed_machine(clips, folder, outputs, layers=[1, 2], batch=2)
-    model = embed.load_model(folder)
+    model = load_backbone(folder)
     for channel, path in enumerate(outputs.values()):
         names, vectors = read_vectors(path)
         assert list(names) == [clip.name for clip in clips]
@@ -455,9 +459,9 @@ def test_embeddings_refuse(model):
 )
 def test_eat_variants(config, waves, tmp_path):
     config = {"max_length": 16} | config
-    backbone.fetch("untrained", tmp_path / "made", config=config)
-    backbone.fetch(tmp_path / "made", tmp_path / "linked")
-    model = embed.load_model(tmp_path / "linked")
+    backbone.fetch("untrained", tmp_path / "made", family="eat", config=config)
+    backbone.fetch(tmp_path / "made", tmp_path / "linked", family="eat")
+    model = load_backbone(tmp_path / "linked")
     assert isinstance(model, eat.EAT) and len(model.blocks) == config["depth"]
     assert hasattr(model, "head") == (config.get("model_variant") == "finetune")
     clips = [("a.wav", waves[0].numpy())]
@@ -469,9 +473,11 @@ def test_eat_variants(config, waves, tmp_path):
 
 
 def test_imports_stay_light(tmp_path):
-    backbone.fetch("untrained", tmp_path, config={"embed_dim": 32, "depth": 1, "num_heads": 2, "max_length": 16})
-    code = f"""import sys; from nearfar.backbones import embed
-embed.load_model({str(tmp_path)!r})
+    backbone.fetch(
+        "untrained", tmp_path, family="eat", config={"embed_dim": 32, "depth": 1, "num_heads": 2, "max_length": 16}
+    )
+    code = f"""import sys; from nearfar.backbones.base import load_backbone
+load_backbone({str(tmp_path)!r})
 assert not {{"openbeats", "nearfar.backbones.beats", "transformers"}} & set(sys.modules)
 import nearfar.backbones.beats
 assert not {{"openbeats", "transformers"}} & set(sys.modules)"""
@@ -496,4 +502,4 @@ def test_the_workflow_runs_with_it(project, checkpoint):
     clips = sorted((project.folder / "data/alpha").glob("*/*.wav"), key=lambda path: path.name)
     assert list(files) == [clip.name for clip in clips]
     waves = list(embed.channel_waves(clips, ["far"]))
-    agree(vectors, np.stack([vector for _, vector in embed.embeddings(beats.load(checkpoint), waves, layers=[1, 2])]))
+    agree(vectors, np.stack([vector for _, vector in embed.embeddings(BEATs.load(checkpoint), waves, layers=[1, 2])]))

@@ -10,7 +10,7 @@ from conftest import ROOT, SHARED
 from safetensors.torch import load_file, save_file
 
 from nearfar.backbones import eat, fbank
-from nearfar.backbones.embed import pool
+from nearfar.backbones.eat import EAT
 from nearfar.errors import NearfarError
 
 DATA = ROOT / "tests/data"
@@ -18,12 +18,9 @@ ORACLE = SHARED / "oracle"
 CLIPS = ["near10", "far10", "clip12", "clip6p3"]
 SMALL = {"embed_dim": 32, "depth": 2, "num_heads": 2, "max_length": 16}
 POOLS = {
-    "pool_allpatch_biased": {"unit": "patches", "take": "all"},
-    "pool_allpatch_unbiased": {"unit": "patches", "take": "all", "unbiased": True},
-    "pool_freqmean_time_biased": {"unit": "columns", "take": "all"},
-    "pool_freqmean_time_unbiased": {"unit": "columns", "take": "all", "unbiased": True},
-    "pool_validpatch_ceil_biased": {"unit": "patches", "take": "real"},
-    "pool_validpatch_floor_biased": {"unit": "patches", "take": "whole"},
+    "pool_allpatch_biased": "all_patches",
+    "pool_freqmean_time_biased": "all_columns",
+    "pool_validpatch_ceil_biased": "patches",
 }
 
 
@@ -35,7 +32,7 @@ def oracle():
 
 @pytest.fixture(scope="module")
 def model():
-    return eat.load(DATA / "eat-tiny")
+    return EAT.load(DATA / "eat-tiny")
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +87,7 @@ def test_lengths(oracle):
 
 def test_states(oracle, model, inputs):
     with torch.no_grad():
-        states = list(model.states(model.patches(inputs[:1])))
+        states = list(model.block_outputs(model.patches(inputs[:1])))
     for (x, _), wanted in zip(states, oracle["hidden"], strict=True):
         agree(x[:, ::8], wanted)
     assert states[0][1] is None
@@ -104,20 +101,20 @@ def test_tokens_and_pooling(oracle, model, inputs):
         short = model(fbank.eat_inputs([wave(oracle, "clip6p3")]))
     agree(tokens, oracle["tokens"])
     agree(short, oracle["tokens_short"])
-    for name, how in POOLS.items():
-        agree(pool(tokens, oracle["n_frames"], **how), oracle[name])
+    for name, pooling in POOLS.items():
+        agree(model.pool(tokens, oracle["n_frames"], pooling), oracle[name])
 
 
 def test_default_pooling_takes_real_columns(model, inputs):
     with torch.no_grad():
         tokens = model(inputs)
     columns = tokens[:, 1:].reshape(2, 64, 8, 96).mean(2)[:, :63]
-    agree(pool(tokens, 998), torch.cat([columns.mean(1), columns.std(1, correction=0)], 1))
+    agree(model.pool(tokens, 998), torch.cat([columns.mean(1), columns.std(1, correction=0)], 1))
 
 
 def test_layers_are_averaged(model, inputs):
     with torch.no_grad():
-        states = [x for x, _ in model.states(model.patches(inputs[:1]))]
+        states = list(model.states(inputs[:1]))
         agree(model(inputs[:1], layers=[1, 3]), (states[1] + states[3]) / 2)
     for wrong in ([4], [], [-1], [0.5]):
         with pytest.raises(NearfarError, match="layers: .* 0 … 3"):
@@ -125,7 +122,7 @@ def test_layers_are_averaged(model, inputs):
 
 
 def test_gradients(oracle, inputs):
-    model = eat.load(DATA / "eat-tiny")
+    model = EAT.load(DATA / "eat-tiny")
     (model(inputs[:1])[:, 1:].mean(1) @ torch.from_numpy(oracle["grad_v"])).sum().backward()
     agree(model.blocks[0].attn.qkv.weight.grad, oracle["grad_qkv0"])
     agree(model.blocks[2].mlp.fc1.weight.grad[:8], oracle["grad_fc1_2"])
@@ -133,7 +130,7 @@ def test_gradients(oracle, inputs):
 
 
 def test_lora_merged(oracle, inputs):
-    model = eat.load(DATA / "eat-tiny")
+    model = EAT.load(DATA / "eat-tiny")
     with torch.no_grad():
         for name, module in lora_targets(model):
             a, b = (torch.from_numpy(oracle[f"lora.{name}.{part}"]) for part in "AB")
@@ -146,7 +143,7 @@ def test_lora_by_peft(oracle, inputs):
     from peft import LoraConfig, get_peft_model
 
     config = LoraConfig(r=32, lora_alpha=64, lora_dropout=0.0, target_modules=["attn.qkv", "attn.proj"])
-    model = get_peft_model(eat.load(DATA / "eat-tiny"), config)
+    model = get_peft_model(EAT.load(DATA / "eat-tiny"), config)
     trainable = [name for name, p in model.named_parameters() if p.requires_grad]
     assert len(trainable) == 2 * 2 * 3 and all(".lora_" in name for name in trainable)
     with torch.no_grad():
@@ -169,16 +166,16 @@ def test_positions(model):
 
 def test_too_long_a_clip():
     with pytest.raises(NearfarError, match="272 frames is longer than the 256 frames"):
-        eat.untrained(SMALL, 0)(torch.zeros(1, 1, 272, 128))
+        EAT.untrained(SMALL, 0)(torch.zeros(1, 1, 272, 128))
 
 
 @pytest.mark.parametrize("variant", ["pretrain", "finetune"])
 def test_round_trip(tmp_path, variant):
     config = SMALL | {"model_variant": variant, "num_classes": 5}
-    model = eat.untrained(config, 3)
-    eat.save(model, config, tmp_path)
-    again = eat.load(tmp_path)
-    assert json.loads((tmp_path / "config.json").read_text()) == config
+    model = EAT.untrained(config, 3)
+    model.save(tmp_path)
+    again = EAT.load(tmp_path)
+    assert json.loads((tmp_path / "config.json").read_text()) == {"model_type": "eat"} | config
     assert all(key.startswith("model.") for key in load_file(tmp_path / "model.safetensors"))
     assert ("head.weight" in again.state_dict()) == (variant == "finetune")
     mels = torch.randn(2, 1, 32, 128, generator=torch.Generator().manual_seed(0))
@@ -188,7 +185,7 @@ def test_round_trip(tmp_path, variant):
 
 
 def test_saving_the_tiny_model_gives_its_own_bytes(tmp_path, model):
-    eat.save(model, model.config, tmp_path)
+    model.save(tmp_path)
     wanted = load_file(DATA / "eat-tiny" / "model.safetensors")
     got = load_file(tmp_path / "model.safetensors")
     assert got.keys() == wanted.keys() and all(torch.equal(got[k], wanted[k]) for k in wanted)
@@ -198,12 +195,12 @@ def test_untrained_is_seeded(tmp_path):
     torch.manual_seed(0)
     before = torch.get_rng_state()
     for folder, seed in (("a", 1), ("b", 1), ("c", 2)):
-        eat.save(eat.untrained(SMALL, seed), SMALL, tmp_path / folder)
-    eat.load(tmp_path / "a")
+        EAT.untrained(SMALL, seed).save(tmp_path / folder)
+    EAT.load(tmp_path / "a")
     assert torch.equal(torch.get_rng_state(), before)
     a, b, c = ((tmp_path / folder / "model.safetensors").read_bytes() for folder in "abc")
     assert a == b != c
-    model = eat.untrained(SMALL, 1)
+    model = EAT.untrained(SMALL, 1)
     assert torch.equal(model.pre_norm.weight, torch.ones(32)) and not model.blocks[0].attn.qkv.bias.any()
     assert 0.015 < model.blocks[0].mlp.fc1.weight.std() < 0.025
 
@@ -221,7 +218,7 @@ def test_untrained_is_seeded(tmp_path):
 )
 def test_config_refused(config, said):
     with pytest.raises(NearfarError, match=said):
-        eat.untrained(SMALL | config, 0)
+        EAT.untrained(SMALL | config, 0)
 
 
 def copy_with(folder, change):
@@ -235,7 +232,7 @@ def copy_with(folder, change):
 
 def refused(folder, *words):
     with pytest.raises(NearfarError) as caught:
-        eat.load(folder)
+        EAT.load(folder)
     message = str(caught.value)
     assert "\n" not in message and all(word in message for word in words), message
 

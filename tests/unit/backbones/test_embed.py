@@ -14,8 +14,10 @@ import torch
 from conftest import ROOT
 
 from nearfar import cli
-from nearfar.backbones import eat, embed
+from nearfar.backbones import embed
 from nearfar.backbones import source as backbone
+from nearfar.backbones.base import POOLINGS
+from nearfar.backbones.eat import EAT
 from nearfar.data.audio import read_clip
 from nearfar.errors import NearfarError
 from nearfar.jobs.files import read_vectors
@@ -34,7 +36,7 @@ def oracle():
 
 @pytest.fixture(scope="module")
 def model():
-    return eat.load(TINY)
+    return EAT.load(TINY)
 
 
 @pytest.fixture(scope="module")
@@ -63,26 +65,30 @@ def refused(call, *words):
 
 
 def test_fetch_links_a_local_folder(tmp_path):
-    backbone.fetch(str(TINY), tmp_path / "out", sha256=SHA256.upper())
+    backbone.fetch(str(TINY), tmp_path / "out", family="eat", sha256=SHA256.upper())
     weights = tmp_path / "out" / "model.safetensors"
     assert weights.is_symlink() and weights.resolve() == (TINY / "model.safetensors").resolve()
     assert json.loads((tmp_path / "out" / "config.json").read_text())["embed_dim"] == 96
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["config.json", "model.safetensors"]
-    backbone.fetch(str(TINY), tmp_path / "out")  # again, over the link
-    backbone.fetch(tmp_path / "out", tmp_path / "out")  # onto itself
-    assert len(eat.load(tmp_path / "out").blocks) == 3
+    backbone.fetch(str(TINY), tmp_path / "out", family="eat")  # again, over the link
+    backbone.fetch(tmp_path / "out", tmp_path / "out", family="eat")  # onto itself
+    assert len(EAT.load(tmp_path / "out").blocks) == 3
 
 
 def test_fetch_untrained(tmp_path):
     config = {"embed_dim": 32, "depth": 1, "num_heads": 2, "max_length": 16}
     for folder in "ab":
-        backbone.fetch("untrained", tmp_path / folder, config=config, seed=7)
+        backbone.fetch("untrained", tmp_path / folder, family="eat", config=config, seed=7)
     assert (tmp_path / "a/model.safetensors").read_bytes() == (tmp_path / "b/model.safetensors").read_bytes()
-    assert len(eat.load(tmp_path / "a").blocks) == 1
+    assert len(EAT.load(tmp_path / "a").blocks) == 1
 
 
 def test_wrong_sha256(tmp_path):
-    refused(lambda: backbone.fetch(TINY, tmp_path, sha256="0" * 64), "model.safetensors", "sha256 is " + SHA256)
+    refused(
+        lambda: backbone.fetch(TINY, tmp_path, family="eat", sha256="0" * 64),
+        "model.safetensors",
+        "sha256 is " + SHA256,
+    )
     assert not any(tmp_path.iterdir())
 
 
@@ -165,7 +171,7 @@ def test_poolings_and_layers_differ(model, oracle):
     def first(**how):
         return next(embed.embeddings(model, [("near10", wave)], **how))[1]
 
-    vectors = [first(pooling=pooling) for pooling in embed.POOLINGS] + [first(layers=[1, 2]), first(layers=[0])]
+    vectors = [first(pooling=pooling) for pooling in POOLINGS] + [first(layers=[1, 2]), first(layers=[0])]
     assert all(np.abs(a - b).max() > 1e-6 for i, a in enumerate(vectors) for b in vectors[:i])
     assert np.array_equal(first(layers=[3]), first())
 
@@ -181,7 +187,7 @@ def test_embeddings_refuse(model):
     refused(run(batch=0), "batch: 0")
     refused(run(wave[:399]), "a.wav: clip of 399 samples")
     refused(run(np.zeros(16000 * 25, np.float32)), "a.wav: clip of 2512 frames is longer than the 2048")
-    broken = eat.load(TINY)
+    broken = EAT.load(TINY)
     broken.blocks[1].norm2.weight.data[3] = torch.nan
     refused(run(model=broken), "a.wav: its tokens hold NaN")
 
@@ -205,7 +211,7 @@ def test_one_pass_reads_each_clip_once_and_batches_its_channels_together(clips, 
     read, batches = [], []
     monkeypatch.setattr(embed, "read_clip", lambda path, channels: read.append(path) or read_clip(path, channels))
     monkeypatch.setattr(
-        eat.EAT, "patches", lambda self, mels, patches=eat.EAT.patches: batches.append(len(mels)) or patches(self, mels)
+        EAT, "patches", lambda self, mels, patches=EAT.patches: batches.append(len(mels)) or patches(self, mels)
     )
     embed.embed_machine(clips, TINY, {"near": tmp_path / "near", "far": tmp_path / "far"}, batch=4)
     assert read == clips
@@ -264,7 +270,7 @@ def test_command(clips, tmp_path, oracle, capsys):
         assert list(arrays["file"]) == [clips[0].name, clips[1].name]
         assert arrays["embedding"].shape == (2, 192) and arrays["embedding"].dtype == np.float32
         assert arrays["tokens"].shape == (2, 1 + 3 * 8, 96)
-        wanted = embed.pool(torch.from_numpy(arrays["tokens"]), 48)
+        wanted = EAT.load(TINY).pool(torch.from_numpy(arrays["tokens"]), 48)
         assert np.allclose(arrays["embedding"], wanted, atol=1e-6)
     assert command(*clips, "--backbone", TINY, "--out", out) == 0
     with np.load(out) as arrays:

@@ -12,7 +12,7 @@ from scipy.stats import rankdata
 from nearfar.errors import NearfarError
 from nearfar.factory import build, faults, mix, room, signals
 
-COUNTS = {"seconds": 0.5, "train_source": 2, "train_target": 1, "test": 1}
+COUNTS = {"seconds": 0.5, "train_source": 2, "train_target": 1, "test": 1, "seed": 0}
 
 
 def made(folder, machine="fan", **changes):
@@ -88,7 +88,7 @@ def test_a_clip_does_not_depend_on_how_many_others_there_are(tmp_path):
 
 def test_variants_are_other_machines():
     clip = mix.Clip("fan", "source", "train", "normal", 0)
-    one, other = (sum(mix.parts(clip, 0.5, variant=v)) for v in (1, 2))
+    one, other = (sum(mix.parts(clip, 0.5, 0, v)) for v in (1, 2))
     assert one.shape == other.shape and not np.allclose(one, other)
     assert mix.place("fan", 1)[0].bearing != mix.place("fan", 2)[0].bearing
 
@@ -117,7 +117,7 @@ def test_levels_tell_nothing_about_the_label(machine):
     labels = np.array([c.label == "anomaly" for c in clips])
     levels = {"machine": [], "noise": [], "sum": []}
     for clip in clips:
-        sound, noise = mix.parts(clip, 0.5)
+        sound, noise = mix.parts(clip, 0.5, 0)
         for name, part in (("machine", sound), ("noise", noise), ("sum", sound + noise)):
             levels[name].append(signals.rms(part))
     for name, values in levels.items():
@@ -131,14 +131,14 @@ def test_the_far_microphone_hears_less_machine_in_the_noise():
     for machine in build.MACHINES:
         for number in range(4):
             for domain in ("source", "target"):
-                sound, noise = mix.parts(mix.Clip(machine, domain, "train", "normal", number), 0.5)
+                sound, noise = mix.parts(mix.Clip(machine, domain, "train", "normal", number), 0.5, 0)
                 near, far = 20 * np.log10(signals.rms(sound) / signals.rms(noise))
                 assert far < near - 6 and near > 0
 
 
 def test_nothing_is_clipped():
     clips = [c for m in build.MACHINES for c in build.clips(m, 1, 1, 4) if c.label == "anomaly"]
-    assert max(np.abs(sum(mix.parts(c, 0.5))).max() for c in clips) < 0.7
+    assert max(np.abs(sum(mix.parts(c, 0.5, 0))).max() for c in clips) < 0.7
 
 
 # ---- each fault changes what it is meant to change ----
@@ -147,7 +147,7 @@ def test_nothing_is_clipped():
 def pair(machine, fault, number=2, seconds=4.0):
     """Return the same clip's machine sound (2, samples), healthy and with a fault."""
     clip = mix.Clip(machine, "source", "test", "anomaly", number)
-    return [mix.parts(replace(clip, fault=kind), seconds)[0] for kind in ("", fault)]
+    return [mix.parts(replace(clip, fault=kind), seconds, 0)[0] for kind in ("", fault)]
 
 
 def spectrum(x):

@@ -9,6 +9,7 @@ import torch
 from conftest import ROOT
 
 from nearfar.backbones import eat, fbank
+from nearfar.backbones.eat import EAT
 from nearfar.errors import NearfarError
 from nearfar.factory import mix
 from nearfar.jobs.files import read_table
@@ -52,7 +53,7 @@ def mels():
 @pytest.fixture(scope="module")
 def computed(reference, mels):
     """Our student, with gradients of the loss, and what our code makes of the reference's mask and decoder."""
-    student, decoder = eat.load(DATA / "eat-tiny").train(), ufo.Decoder(96)
+    student, decoder = EAT.load(DATA / "eat-tiny").train(), ufo.Decoder(96)
     teacher = copy.deepcopy(student)
     with torch.no_grad():
         for name, parameter in teacher.named_parameters():
@@ -105,7 +106,7 @@ def test_masks_show_squares():
 
 def test_teacher_sees_what_the_student_does_not(mels):
     """The targets take all patches, so they follow from the clip alone: neither mask nor clones enter."""
-    student = eat.untrained(TINY, 0)
+    student = EAT.untrained(TINY, 0)
     patches = student.patches(mels[:, :, :256])
     y = ufo.targets(student, patches)
     assert y.shape == patches.shape
@@ -118,7 +119,7 @@ def test_teacher_sees_what_the_student_does_not(mels):
 
 
 def test_hidden_patches_do_not_reach_the_student(mels):
-    student, decoder = eat.untrained(TINY, 0), ufo.Decoder(32)
+    student, decoder = EAT.untrained(TINY, 0), ufo.Decoder(32)
     masks = torch.from_numpy(ufo.inverse_block_masks(4, 16, np.random.default_rng(0)))
     patches, noise = student.patches(mels[:, :, :256]).detach(), torch.zeros(4, 128, 32)
     frames, cls = ufo.predictions(student, decoder, patches, masks, noise)
@@ -141,7 +142,7 @@ def test_decoder_works_on_the_grid():
 
 
 def test_teacher_follows_all_of_the_student():
-    teacher, student = eat.untrained(TINY, 0), eat.untrained(TINY, 1)
+    teacher, student = EAT.untrained(TINY, 0), EAT.untrained(TINY, 1)
     before, positions = copy.deepcopy(teacher.state_dict()), teacher.fixed_positional_encoder.positions.clone()
     ufo.follow(teacher, student, 0.75)
     for name, value in student.state_dict().items():
@@ -161,7 +162,9 @@ def test_statistics_loss_by_hand():
     """Two columns of one clip, D = 1: the column means are 2 and 4, so the embedding is (3, 1)."""
 
     class Student:
-        def states(self, patches):
+        leading, pool = 1, EAT.pool
+
+        def block_outputs(self, patches):
             cls = torch.full((1, 1, 1), 99.0)
             yield torch.cat([cls, 0 * patches], 1), None
             yield torch.cat([cls, patches], 1), None
@@ -209,7 +212,7 @@ def test_statistics_reach_the_encoder(inputs):
 
 
 def test_a_later_place_takes_later_positions(mels):
-    model = eat.untrained(TINY, 0)
+    model = EAT.untrained(TINY, 0)
     whole, part = model.patches(mels[:, :, :256]), mels[:, :, 64:256]
     agree(pretraining.placed(model, part, 4), whole[:, 32:].detach().numpy())
     agree(pretraining.placed(model, part, 0), model.patches(part).detach().numpy(), 0)
@@ -276,7 +279,7 @@ def test_resumed_is_uninterrupted(inputs, tmp_path, monkeypatch):
     assert digests(tmp_path / "parts") == digests(tmp_path / "whole")
     assert sorted(digests(tmp_path / "whole")) == ["config.json", "log.parquet", "loss.png", "model.safetensors"]
     assert read_table(tmp_path / "whole/log.parquet")["step"].tolist() == list(range(6))
-    model = eat.load(tmp_path / "whole")
+    model = EAT.load(tmp_path / "whole")
     positions = model.fixed_positional_encoder.positions
     assert torch.equal(positions, eat.sincos(16, 32))
 
@@ -305,11 +308,11 @@ def test_training_lowers_the_loss(inputs):
 
 
 def test_weight_decay_spares_biases_and_norms():
-    decayed, spared = pretraining._groups(eat.untrained(TINY, 0))
+    decayed, spared = pretraining._groups(EAT.untrained(TINY, 0))
     assert (decayed["weight_decay"], spared["weight_decay"]) == (0.05, 0.0)
     assert {p.ndim for p in spared["params"]} == {1}
     assert sum(p.numel() for group in (decayed, spared) for p in group["params"]) + 128 * 32 == sum(
-        p.numel() for p in eat.untrained(TINY, 0).parameters()
+        p.numel() for p in EAT.untrained(TINY, 0).parameters()
     )  # all but the positions
 
 

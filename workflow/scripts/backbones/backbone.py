@@ -8,6 +8,7 @@ if __name__ == "__main__":
         fetch(
             snakemake.params.name,
             Path(snakemake.output[0]).parent,
+            family=snakemake.params.family,
             revision=snakemake.params.get("revision"),
             sha256=snakemake.params.get("sha256"),
             config=snakemake.params.get("config"),
