@@ -11,6 +11,7 @@ setup: .venv/.ready
 
 run: setup
 	@touch .venv/.started
+	@$(BIN)/python -m nearfar.jobs.runs # after a kill: takes the dead run's locks away
 	$(BIN)/snakemake --cores $(CORES) $(TARGET)
 	@[ $(TARGET) -nt .venv/.started ] || $(BIN)/nearfar table $(TARGET)
 

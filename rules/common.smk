@@ -9,6 +9,7 @@ from nearfar.challenge import sets as challenge
 from nearfar.data import dataset
 from nearfar import settings
 from nearfar.errors import NearfarError
+from nearfar.jobs import runs
 from nearfar.jobs.provenance import (
     local_backbone,
     prefer_this_clone,
@@ -26,6 +27,8 @@ def stopping(function, *arguments):
         raise WorkflowError(f"nearfar: {error}") from None
 
 
+if workflow.is_main_process:
+    stopping(runs.register)
 for path in workflow.configfiles:
     stopping(settings.refuse_repeated_keys, path)
 with open(Path(workflow.basedir) / "config/schema.yaml", encoding="utf-8") as file:

@@ -9,6 +9,7 @@ from typing import Any
 
 from nearfar.errors import NearfarError
 from nearfar.jobs.files import append_text, writing
+from nearfar.jobs.runs import end_with_run
 
 running = {}  # "name" and "log" of the job in this process, for nearfar.jobs.progress; empty where there is none
 
@@ -21,6 +22,8 @@ def logged(snakemake: Any) -> Iterator[None]:
     above that, or above "done", are lines of progress.
     """
     _without_pandas()
+    if hasattr(sys.modules["__main__"], "snakemake"):  # not where a test opens the block
+        end_with_run()
     log = Path(snakemake.log[0])
     try:
         with writing(log):

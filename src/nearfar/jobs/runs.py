@@ -1,0 +1,59 @@
+"""Runs of the workflow in this folder: which are alive, and what one that was killed has left.
+
+Snakemake's own locks do not tell whether the run that made them lives; so each run holds a lock of its own, which the
+kernel takes back however the run ends.
+"""
+
+import atexit
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from nearfar.errors import NearfarError
+from nearfar.jobs.files import writing
+from nearfar.jobs.locks import locked
+
+RUNS = Path(".snakemake/nearfar/runs")  # a file a run, named by its process
+SET_PDEATHSIG = 1  # of Linux's prctl
+
+
+def register() -> None:
+    """Count this process as a run for as long as it lives."""
+    own = (RUNS / str(os.getpid())).absolute()
+    with writing(own):
+        own.parent.mkdir(parents=True, exist_ok=True)
+        locked(own)
+    atexit.register(own.unlink, missing_ok=True)
+
+
+def recover() -> None:
+    """Take away what runs that were killed have locked. Raises NearfarError where another run is alive."""
+    dead = []
+    for path in RUNS.glob("*"):
+        lock = locked(path)
+        if lock is None:
+            raise NearfarError(f"process {path.name} is running in {Path.cwd()}; let it end, or end it, and try again")
+        os.close(lock)
+        dead.append(path)
+    if dead:
+        print("nearfar: the last run was killed; going on where it was", file=sys.stderr, flush=True)
+        subprocess.run([sys.executable, "-m", "snakemake", "--unlock"], check=True, capture_output=True)
+    for path in dead:
+        path.unlink(missing_ok=True)
+
+
+def end_with_run() -> None:
+    """Let the kernel end this job when its run ends, so that a killed run leaves no writer behind. Linux only."""
+    if sys.platform == "linux":
+        import ctypes
+
+        ctypes.CDLL(None).prctl(SET_PDEATHSIG, signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    try:
+        recover()
+    except NearfarError as error:
+        raise SystemExit(f"nearfar: {error}") from None
