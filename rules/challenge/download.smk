@@ -93,7 +93,7 @@ rule verify:
     params:
         folders=FOLDERS,
         expected=challenge.expected(SETS),
-        fingerprints=lambda w: list(map(dataset.fingerprint, FOLDERS.values())),
+        fingerprints=lambda w: list(map(fingerprint, FOLDERS)),
     script:
         "../../workflow/scripts/challenge/verify.py"
 

@@ -1,11 +1,13 @@
 """The data sets of a challenge as ``data.sets`` describes them. Runs while the workflow is parsed: no heavy import."""
 
+from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from nearfar.data.dataset import SPLITS
+from nearfar.data.dataset import SPLITS, is_folder
 from nearfar.errors import NearfarError
 
+Sets = dict[str, dict[str, Any]]  # data.sets of a configuration: a set's name to what config/schema.yaml describes
 ARCHIVES = "archives"  # below data.root: the archives as downloaded and the metadata of their records
 
 
@@ -16,7 +18,7 @@ class Source(NamedTuple):
     record: str
 
 
-def places(sets):
+def places(sets: Sets) -> dict[str, Source]:
     """Return a dict from every folder of clips, relative to ``data.root``, to its Source, sorted.
 
     Raises NearfarError where two sets have the same split of a machine, or one machine in two folders.
@@ -35,23 +37,23 @@ def places(sets):
     return dict(sorted(found.items()))
 
 
-def splits(clips):
+def splits(clips: Iterable[str]) -> list[str]:
     """Return the splits of which a set's expected numbers of clips speak."""
     return [split for split in SPLITS if any(split in kind.split("_") for kind in clips)]
 
 
-def folders(root, sets):
+def folders(root: str | Path, sets: Sets) -> dict[str, Path]:
     """Return a dict from every machine of the sets to its folder, sorted by name."""
     found = {machine: Path(root, about["folder"], machine) for about in sets.values() for machine in about["machines"]}
     return dict(sorted(found.items()))
 
 
-def absent(root, sets):
+def absent(root: str | Path, sets: Sets) -> list[str]:
     """Return the folders of clips, relative to ``root``, that are not there."""
-    return [place for place in places(sets) if not Path(root, place).is_dir()]
+    return [place for place in places(sets) if not is_folder(Path(root, place))]
 
 
-def refuse_absent(root, sets):
+def refuse_absent(root: str | Path, sets: Sets) -> None:
     """Raise NearfarError where a folder of clips is not there."""
     if missing := absent(root, sets):
         more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
@@ -61,7 +63,7 @@ def refuse_absent(root, sets):
         )
 
 
-def expected(sets):
+def expected(sets: Sets) -> dict[str, dict[str, Any]]:
     """Return a dict from machine to what the sets say of it: clips (kind to number), and seconds and attributes."""
     found = {}
     for about in sets.values():
@@ -72,7 +74,7 @@ def expected(sets):
     return found
 
 
-def read_sets(path):
+def read_sets(path: str | Path) -> Sets:
     """Return ``data.sets`` of a configuration file; raise NearfarError where it has none."""
     import yaml
 

@@ -1,79 +1,90 @@
 """What a data set holds, and what of it is not as expected."""
 
 import csv
+import os
 import re
-from collections import Counter, defaultdict
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from nearfar.data.audio import RATE, header
-from nearfar.data.clips import refuse_unusable
-from nearfar.data.dataset import wav_files
-from nearfar.data.names import HIDDEN, attribute_pairs, parse
-from nearfar.errors import NearfarError
+from nearfar.data.audio import RATE, content
+from nearfar.data.channels import doubts
+from nearfar.data.clips import gathered, refuse_longer, refuse_unusable
+from nearfar.data.dataset import refuse_unreadable, wav_files
+from nearfar.data.names import HIDDEN, Name, attribute_pairs, parse
+from nearfar.errors import NearfarError, one_line
 from nearfar.jobs.files import write_text
 from nearfar.jobs.progress import bar
 
+Folders = Mapping[str, str | Path]  # a machine's name to its folder
+Expected = Mapping[str, dict[str, Any]]  # a machine's name to what nearfar.challenge.sets.expected says of it
+Clips = dict[tuple[str, str], tuple[Name, float]]  # (split, file) to what the name says, and seconds
+Fault = tuple[str | Path, str]  # where, and what
 COLUMNS = ("machine", "source train", "target train", "test", "labelled", "seconds", "attributes")
-CHANNELS = 2
 
 
-def write_summary(folders, expected, path):
+def write_summary(folders: Folders, expected: Expected, path: str | Path) -> None:
     """Write the summary of the machines' folders as Markdown to ``path``, and say on the terminal what it finds."""
     text, faults = summary(folders, expected)
     write_text(path, text)
     print(f"nearfar: {path}: {said(faults)}", flush=True)
 
 
-def said(faults):
+def said(faults: Sequence[str]) -> str:
     """Return in a few words how many things are not as expected."""
     return f"{len(faults)} not as expected" if faults else "all is as expected"
 
 
-def summary(folders, expected):
+def summary(folders: Folders, expected: Expected) -> tuple[str, list[str]]:
     """Return the Markdown text on what is there, and the list of what is not as expected, a line each.
 
     folders: dict from machine to folder; expected: dict from machine to what nearfar.challenge.expected says of it,
     and nothing of a machine whose clips only have to be usable.
     """
-    rows, faults = [COLUMNS, ("---",) * len(COLUMNS)], []
+    rows, faults, doubtful = [COLUMNS, ("---",) * len(COLUMNS)], [], []
     for machine, folder in bar(folders.items(), "verify", "machine"):
-        clips, wrong = inspect(folder)
-        wrong += attribute_faults(folder, clips)
-        wrong += unexpected(folder, clips, expected[machine]) if machine in expected else unusable(folder, clips)
+        clips, wrong, odd = inspect(folder)
+        if clips or not wrong:  # else the faults say why there is none
+            wrong += attribute_faults(folder, clips)
+            wrong += unexpected(folder, clips, expected[machine]) if machine in expected else unusable(folder, clips)
         rows.append(_row(machine, clips))
-        faults += _gathered(wrong)
+        faults += gathered(wrong)
+        doubtful += gathered(odd)
     table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
-    lines = "\n".join(f"- {fault}" for fault in faults)
+    lines = "\n".join([*(f"- {fault}" for fault in faults), *(f"- warning: {doubt}" for doubt in doubtful)])
     return f"# Data\n\n{table}\n\n{said(faults).capitalize()}.\n\n{lines}".strip() + "\n", faults
 
 
-def inspect(folder):
-    """Return the clips of a machine's folder and the faults of the others.
+def inspect(folder: str | Path) -> tuple[Clips, list[Fault], list[Fault]]:
+    """Return the clips of a machine's folder, the faults of the others, and what is doubtful of the clips.
 
-    Clips: dict from (split, file) to (Name, seconds); faults: (place, fault) pairs, for a name out of the grammar or a
-    file that is no clip of RATE and two channels.
+    Clips: dict from (split, file) to (Name, seconds); faults and doubts: (place, text) pairs, those of the clip table.
     """
-    clips, faults = {}, []
+    clips, contents, faults = {}, {}, _refusal(refuse_unreadable, folder)
     for split, file in wav_files(folder):
         path = Path(folder, split, file)
         try:
-            name, info = parse(file, split), header(path)
+            name, contents[path] = parse(file, split), content(path)
         except NearfarError as error:
-            faults.append((path, re.sub(rf"^(.*/)?{re.escape(file)}: ", "", str(error))))
+            faults.append((path, re.sub(rf"^(.*/)?{re.escape(one_line(file))}: ", "", str(error))))
             continue
-        if info.channels != CHANNELS:
-            faults.append((path, f"has {info.channels} channels, not {CHANNELS}"))
-        clips[split, file] = name, info.frames / RATE
-    return clips, faults
+        clips[split, file] = name, contents[path].frames / RATE
+    faults += _refusal(refuse_longer, {path: clip.frames / RATE for path, clip in contents.items()})
+    return clips, faults, doubts(contents)
 
 
-def attribute_faults(folder, clips):
+def attribute_faults(folder: str | Path, clips: Clips) -> list[Fault]:
     """Return (place, fault) pairs where attributes_00.csv, if there is one, says other than the clips' names."""
     table = Path(folder, "attributes_00.csv")
-    if not table.is_file():
+    if not os.path.isfile(table):
         return []
+    try:
+        rows = _rows(table)
+    except NearfarError as error:
+        return [tuple(str(error).split(": ", 1))]
     faults, listed = [], set()
-    for number, (file, *cells) in enumerate(_rows(table), 2):
+    for number, (file, *cells) in enumerate(rows, 2):
         clip = tuple(Path(file).parts[-2:])
         place = f"{table}, line {number}"
         listed.add(clip)
@@ -86,16 +97,12 @@ def attribute_faults(folder, clips):
     return faults + [(Path(folder, *clip), f"has no line in {table.name}") for clip in named if clip not in listed]
 
 
-def unusable(folder, clips):
+def unusable(folder: str | Path, clips: Clips) -> list[Fault]:
     """Return a (place, fault) pair where the clips do not suffice for a clip table."""
-    try:
-        refuse_unusable(Path(folder).name, folder, [name._asdict() for name, _ in clips.values()])
-    except NearfarError as error:
-        return [tuple(str(error).split(": ", 1))]
-    return []
+    return _refusal(refuse_unusable, Path(folder).name, folder, [name._asdict() for name, _ in clips.values()])
 
 
-def unexpected(folder, clips, expected):
+def unexpected(folder: str | Path, clips: Clips, expected: dict[str, Any]) -> list[Fault]:
     """Return (place, fault) pairs for numbers, lengths and attributes of clips other than ``expected``."""
     found = Counter(_kind(name) for name, _ in clips.values())
     wanted = expected["clips"]
@@ -113,13 +120,22 @@ def unexpected(folder, clips, expected):
     return faults
 
 
+def _refusal(refuse, *arguments):
+    """Return the (place, fault) pair of what ``refuse`` raises, if it does."""
+    try:
+        refuse(*arguments)
+    except NearfarError as error:
+        return [tuple(str(error).split(": ", 1))]
+    return []
+
+
 def _rows(table):
     """Return the rows of a csv file below its header, empty ones left out."""
     try:
         with open(table, newline="", encoding="utf-8-sig") as file:
             return [row for row in csv.reader(file) if row][1:]
-    except (UnicodeDecodeError, csv.Error):
-        raise NearfarError(f"{table}: not a csv file in UTF-8; unpack the archive again") from None
+    except (OSError, UnicodeDecodeError, csv.Error):
+        raise NearfarError(f"{table}: not a csv file in UTF-8 that may be read; unpack the archive again") from None
 
 
 def _kind(name):
@@ -135,17 +151,6 @@ def _listed(keys):
     return " ".join(keys) or "hidden"
 
 
-def _gathered(faults):
-    """Return a line a fault; the same fault of many files is one line that names the first."""
-    places = defaultdict(list)
-    for place, fault in faults:
-        places[fault].append(place)
-    return [
-        f"{where[0]}: {fault}" + (f" (and {len(where) - 1} more)" if len(where) > 1 else "")
-        for fault, where in places.items()
-    ]
-
-
 def _row(machine, clips):
     """Return the cells of COLUMNS for the clips of a machine."""
     names = [name for name, _ in clips.values()]
@@ -156,4 +161,4 @@ def _row(machine, clips):
     labelled = sum(name.label is not None for name in test)
     lengths = ", ".join(f"{s:g}" for s in seconds[:4]) + (", …" if len(seconds) > 4 else "")
     counts = map(str, (train["source"], train["target"], len(test), labelled))
-    return (machine, *counts, lengths, " / ".join(key or _listed([]) for key in values))
+    return (one_line(machine), *counts, lengths, " / ".join(key or _listed([]) for key in values))

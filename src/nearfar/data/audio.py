@@ -1,70 +1,122 @@
 """Reading near/far clips."""
 
+import os
+import stat
+from pathlib import Path
+from typing import NamedTuple
+
 import numpy as np
 import soundfile
 
-from nearfar.errors import NearfarError
+from nearfar.data.container import Sound, walk
+from nearfar.errors import NearfarError, error_prefix
 
 RATE = 16000  # Hz, the challenge's and every backbone's
 NEAR, FAR = 0, 1
 CHANNELS = {"near": NEAR, "far": FAR}
+SHORTEST = 400  # frames: the 25 ms of one window of the backbones' front end; a view with longer ones refuses more
 SILENCE = 1e-6  # a quarter of half a PCM_16 step: below it nothing was recorded
+ALIKE = 1e-6  # of the far channel's energy: less than two microphones ever differ by, more than PCM_16 rounds off
 
 
-def probe(path, channels=2):
+class Content(NamedTuple):
+    """What the samples of a clip say: its ``frames``, its largest absolute sample, and near over far in dB."""
+
+    frames: int
+    peak: float
+    level: float
+
+
+def probe(path: str | Path, channels: int = 2) -> int:
     """Return the number of frames of a clip after checking its header, as header does."""
     return header(path, channels).frames
 
 
-def header(path, channels=2):
-    """Return the header of a clip, soundfile's with frames and channels.
+def header(path: str | Path, channels: int = 2) -> Sound:
+    """Return the channels, rate and frames of a clip, which has ``channels`` channels or the two of near and far.
 
-    Raises NearfarError for a file that is not audio, is empty or cut, or has another rate or fewer channels.
+    Raises NearfarError for a file that cannot be read, is not audio, is empty, cut or too short, whose header says
+    other than it holds, or that has another rate or other channels.
     """
-    try:
-        info = soundfile.info(path)
-    except (soundfile.LibsndfileError, OSError) as error:
-        raise NearfarError(f"{path}: not a readable wav file ({_reason(error)}); record or copy it again") from error
-    if info.channels < channels:
-        raise NearfarError(
-            f"{path}: has {info.channels} channel where {channels} are needed; give a wav with near as 0 and far as 1"
-        )
-    if info.samplerate != RATE:
-        raise NearfarError(f"{path}: sampled at {info.samplerate} Hz, not {RATE} Hz; resample it")
-    if info.frames == 0:
-        raise NearfarError(f"{path}: holds no samples; record or copy it again")
-    _refuse_cut(path)
-    return info
+    with error_prefix(path):
+        with _opened(path) as file:
+            sound = walk(file)
+        if sound.channels < channels:
+            raise NearfarError(
+                f"has {sound.channels} channel where {channels} are needed; give a wav with near as 0 and far as 1"
+            )
+        if sound.channels > len(CHANNELS):  # which of them is near, and which far, nobody said
+            raise NearfarError(f"has {sound.channels} channels, not 2; give a wav with near as 0 and far as 1 alone")
+        if sound.rate != RATE:
+            raise NearfarError(f"sampled at {sound.rate} Hz, not {RATE} Hz; resample it")
+        if sound.frames == 0:
+            raise NearfarError("holds no samples; record or copy it again")
+        if sound.frames < SHORTEST:
+            raise NearfarError(f"too short ({sound.frames} of at least {SHORTEST} samples); remove it")
+    return sound
 
 
-def read_clip(path, channels=2):
-    """Return the samples of a clip, float32 in [-1, 1], shape (frames, channels).
+def read_clip(path: str | Path, channels: int = 2) -> np.ndarray:
+    """Return the samples of a clip, float32 (frames, channels), in [-1, 1] but for float files that go beyond.
 
-    Raises NearfarError as probe does, and for NaN, infinite or silent audio.
+    Raises NearfarError as header does, and for NaN, infinite or silent audio.
     """
-    frames = probe(path, channels)
-    wave, _ = soundfile.read(path, dtype="float32", always_2d=True)
-    if len(wave) < frames:
-        raise NearfarError(f"{path}: cut short ({len(wave)} of {frames} frames); copy it again")
-    if not np.isfinite(wave).all():
-        raise NearfarError(f"{path}: holds NaN or infinite samples; export it again")
-    for channel in range(channels):
-        if np.abs(wave[:, channel] - wave[:, channel].mean()).max() < SILENCE:
-            raise NearfarError(f"{path}: channel {channel} is silent; check the microphone or remove the clip")
+    sound = header(path, channels)
+    with error_prefix(path):
+        wave = _decoded(path, sound)
+        if not np.isfinite(wave).all():
+            raise NearfarError("holds NaN or infinite samples; export it again")
+        for channel in range(channels):
+            if np.abs(wave[:, channel] - wave[:, channel].mean()).max() < SILENCE:
+                raise NearfarError(f"channel {channel} is silent; check the microphone or remove the clip")
     return wave[:, :channels]
 
 
-def _refuse_cut(path):
-    """Raise NearfarError where a RIFF header announces more data than the file holds.
+def content(path: str | Path) -> Content:
+    """Return the Content of a clip of two channels.
 
-    libsndfile clamps the frame count to what is there, so a cut copy would pass unnoticed.
+    Raises NearfarError as read_clip does, and where a gain alone tells the channels apart: one microphone was recorded
+    twice, and what is heard between the two is nothing.
     """
-    with open(path, "rb") as file:
-        head = file.read(12)
-        size = file.seek(0, 2)
-    announced = int.from_bytes(head[4:8], "little") + 8
-    if head[:4] == b"RIFF" and announced < 2**32 and size + 1 < announced:
-        raise NearfarError(f"{path}: cut short ({size} of {announced} bytes); copy it again")
+    wave = read_clip(path)
+    near, far = np.array(wave.T, np.float64)
+    near, far = near - near.mean(), far - far.mean()
+    nn, ff, nf = (np.einsum("i,i", *pair) for pair in ((near, near), (far, far), (near, far)))  # without BLAS's threads
+    if nn * ff - nf**2 < ALIKE * nn * ff:
+        what = "equal" if np.array_equal(wave[:, NEAR], wave[:, FAR]) else f"equal but for a gain of {nf / nn:.3g}"
+        raise NearfarError(f"{path}: its channels are {what}; give the near and the far microphone's own recording")
+    return Content(len(wave), float(max(wave.max(), -wave.min())), float(10 * np.log10(nn / ff)))
+
+
+def _opened(path):
+    """Return the file, open to read. Raises NearfarError where it is no file or may not be read."""
+    try:
+        kind = os.stat(path).st_mode
+        if not stat.S_ISREG(kind):  # opening a pipe would wait for its writer
+            raise NearfarError(f"is {'a folder' if stat.S_ISDIR(kind) else 'no file'}, not a wav file; remove it")
+        return open(path, "rb")
+    except FileNotFoundError:
+        raise NearfarError("no such file; copy it again or correct the name") from None
+    except PermissionError:
+        raise NearfarError("no permission to read it; give it with chmod u+r") from None
+    except OSError as error:
+        raise NearfarError(f"cannot be read ({error.strerror}); copy it again") from error
+
+
+def _decoded(path, sound):
+    """Return the samples as float32 (frames, all channels). Raises NearfarError where libsndfile finds others."""
+    try:
+        with soundfile.SoundFile(os.fsencode(path)) as file:
+            known = file.frames
+            wave = file.read(sound.frames, dtype="float32", always_2d=True)
+    except (soundfile.LibsndfileError, OSError) as error:
+        raise NearfarError(f"not a readable wav file ({_reason(error)}); record or copy it again") from error
+    if wave.shape != (sound.frames, sound.channels) or (known != sound.frames and not sound.streamed):
+        raise NearfarError(
+            f"libsndfile reads {known} frames of {wave.shape[1]} channels where the header says {sound.frames} of "
+            f"{sound.channels}; export it again"
+        )
+    return wave
 
 
 def _reason(error):

@@ -1,44 +1,54 @@
 """The clip table: one row a clip, keyed by file name."""
 
+import sys
+from collections import defaultdict
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
-from nearfar.data.audio import RATE, probe
-from nearfar.data.dataset import wav_files
-from nearfar.data.names import attribute_pairs, parse
-from nearfar.errors import NearfarError, error_prefix
+from nearfar.data.audio import RATE, Content, content
+from nearfar.data.channels import doubts
+from nearfar.data.dataset import refuse_unreadable, wav_files
+from nearfar.data.names import parse
+from nearfar.errors import NearfarError, error_prefix, one_line
 from nearfar.jobs.files import read_table, write_table
+from nearfar.jobs.progress import bar
 
-PAIRS = pa.list_(pa.struct([("key", pa.string()), ("value", pa.string())]))
+STRETCH = 10  # times the median: arrays of all clips are as long as the longest; a set of 6, 10 and 16 s needs 2.7
+HARMLESS = 20.0  # seconds: what EAT-small, the least of our backbones, has positions for
 
 
-def clip_table(machine, folder):
-    """Return the pyarrow table of all clips in ``folder``/{train,test}, sorted by file name.
+def clip_table(machine: str, folder: str | Path) -> pa.Table:
+    """Return the table of all clips in ``folder``/{train,test}, sorted by file name, and warn of doubtful ones.
 
-    Columns: file, path, machine, section, split, domain, label, attribute (text), attributes (list of key and value,
-    repeated keys kept), frames, rate (Hz), duration (s). domain and label are null where the name does not tell.
-    Raises NearfarError for a clip with a malformed name, a wrong rate or channel count, or an unreadable header.
+    Columns: file, path, machine, section, split, domain, label, attribute (text), frames. domain and label are null
+    where the name does not tell. Every clip is read, so that what is wrong with one is said here, once, before any job
+    computes. Raises NearfarError for a folder that cannot be listed, a clip with a malformed name or that
+    nearfar.data.audio refuses, one far longer than the others, and clips that do not suffice.
     """
-    rows = []
-    for split, file in wav_files(folder):
+    refuse_unreadable(folder)
+    rows, contents = [], {}
+    for split, file in bar(wav_files(folder), "clips"):
         path = Path(folder, split, file)
         with error_prefix(folder):
             name = parse(file, split)
-        frames = probe(path)
-        rows.append({"file": file, "path": str(path), "machine": machine} | name._asdict() | {"frames": frames})
+        contents[path] = content(path)
+        known = {"file": file, "path": str(path), "machine": machine}
+        rows.append(known | name._asdict() | {"frames": contents[path].frames})
     rows.sort(key=lambda row: row["file"])
     refuse_unusable(machine, folder, rows)
+    refuse_longer({path: clip.frames / RATE for path, clip in contents.items()})
+    warn(contents)
     columns = {key: [row[key] for row in rows] for key in rows[0]}
     columns["domain"] = pa.array(columns["domain"], pa.string())
     columns["label"] = pa.array(columns["label"], pa.string())
-    columns["attributes"] = pa.array([_structs(text) for text in columns["attribute"]], PAIRS)
-    columns["rate"] = [RATE] * len(rows)
-    columns["duration"] = [row["frames"] / RATE for row in rows]
     return pa.table(columns)
 
 
-def write_clips(machine, folder, path, fingerprint=""):
+def write_clips(machine: str, folder: str | Path, path: str | Path, fingerprint: str = "") -> None:
     """Write the clip table of a machine.
 
     ``fingerprint`` stands for the clips' content: with it in the file, what depends on the table is computed again
@@ -47,7 +57,7 @@ def write_clips(machine, folder, path, fingerprint=""):
     write_table(path, clip_table(machine, folder).replace_schema_metadata({"fingerprint": fingerprint}))
 
 
-def read_clips(path, split=None):
+def read_clips(path: str | Path, split: str | None = None) -> dict[str, np.ndarray]:
     """Return the clip table as a dict of numpy arrays, only the clips of ``split`` where it is given."""
     clips = read_table(path)
     if split is None:
@@ -56,12 +66,9 @@ def read_clips(path, split=None):
     return {name: column[keep] for name, column in clips.items()}
 
 
-def _structs(attribute):
-    return [{"key": key, "value": value} for key, value in attribute_pairs(attribute)]
-
-
-def refuse_unusable(machine, folder, rows):
+def refuse_unusable(machine: str, folder: str | Path, rows: Iterable[dict[str, Any]]) -> None:
     """Raise NearfarError where the clips (dicts with split and domain) do not suffice to train and judge."""
+    rows = list(rows)
     for domain in ("source", "target"):
         count = sum(row["split"] == "train" and row["domain"] == domain for row in rows)
         if count < 2:  # one clip has no spread and no neighbour
@@ -71,3 +78,32 @@ def refuse_unusable(machine, folder, rows):
             )
     if not any(row["split"] == "test" for row in rows):
         raise NearfarError(f"{folder}/test: {machine} has no test clip; put the recordings to be judged there")
+
+
+def refuse_longer(seconds: dict[Path, float]) -> None:
+    """Raise NearfarError for a clip that lasts so much longer than the others that it would pad all their arrays."""
+    usual = float(np.median(list(seconds.values()))) if seconds else 0.0
+    most = max(STRETCH * usual, HARMLESS)
+    for path, lasts in seconds.items():
+        if lasts > most:
+            raise NearfarError(
+                f"{path}: lasts {lasts:g} s where {most:g} s is the most, the machine's others being of {usual:g} s; "
+                "cut it or remove it"
+            )
+
+
+def warn(contents: dict[Path, Content]) -> None:
+    """Print the doubts of a machine's clips on stderr, a line a kind with the number of clips and the first."""
+    for line in gathered(doubts(contents)):
+        print(f"nearfar: warning: {line}", file=sys.stderr, flush=True)
+
+
+def gathered(pairs: Iterable[tuple[str | Path, str]]) -> list[str]:
+    """Return a line a fault of (place, fault) pairs; the same fault of many files is one line that names the first."""
+    places = defaultdict(list)
+    for place, fault in pairs:
+        places[fault].append(place)
+    return [
+        one_line(f"{where[0]}: {fault}" + (f" (and {len(where) - 1} more)" if len(where) > 1 else ""))
+        for fault, where in places.items()
+    ]

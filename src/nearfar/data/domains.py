@@ -1,5 +1,7 @@
 """Source and target: centring by domain, and the two references a score can have."""
 
+from collections.abc import Callable, Sequence
+
 import numpy as np
 
 from nearfar.errors import one_of
@@ -8,7 +10,7 @@ DOMAINS = ("source", "target")
 REFERENCES = ("domain", "pooled")
 
 
-def means(view, domain, reference):
+def means(view: np.ndarray, domain: np.ndarray, reference: str) -> np.ndarray:
     """Return the mean of a view (clips, dims) a domain, (2, dims), or of all clips, (1, dims), for "pooled"."""
     view = np.asarray(view, np.float64)
     if one_of("params.reference", reference, REFERENCES) == "pooled":
@@ -16,14 +18,16 @@ def means(view, domain, reference):
     return np.stack([view[domain == d].mean(axis=0) for d in DOMAINS])
 
 
-def centre(view, domain, centres):
+def centre(view: np.ndarray, domain: np.ndarray, centres: np.ndarray) -> np.ndarray:
     """Return the view (clips, dims) less the mean of each clip's own domain, as float64."""
     if len(centres) == 1:
         return view - centres[0]
     return view - centres[(np.asarray(domain) == "target").astype(int)]
 
 
-def against_each(score, views, centres):
+def against_each(
+    score: Callable[..., np.ndarray], views: Sequence[np.ndarray], centres: Sequence[np.ndarray]
+) -> np.ndarray:
     """Return ``score`` of the views less each centre: (clips,) for one centre, (clips, 2) for source and target.
 
     views: list of (clips, dims); centres: list, a view each, of (1 or 2, dims).

@@ -20,12 +20,14 @@ class Name(NamedTuple):
     attribute: str
 
 
-def parse(file, split):
+def parse(file: str, split: str) -> Name:
     """Return the Name of a clip found in the folder ``split`` ("train" or "test").
 
     The number in a file name identifies nothing (it repeats across conditions), so it is not returned.
-    Raises NearfarError for a name that does not follow the grammar or stands in the wrong folder.
+    Raises NearfarError for a name that does not follow the grammar, stands in the wrong folder or cannot be printed.
     """
+    if not file.isprintable():
+        raise NearfarError(f"{split}/{file}: its name holds control characters or is not UTF-8; rename it")
     if match := LABELLED.fullmatch(file):
         section, domain, named_split, label, _, attribute = match.groups()
         if named_split == split and (split, label) != ("train", "anomaly"):
@@ -39,7 +41,7 @@ def parse(file, split):
     )
 
 
-def attribute_pairs(attribute):
+def attribute_pairs(attribute: str) -> list[tuple[str, str]]:
     """Return the (key, value) pairs of an attribute text, in order and with repeated keys kept.
 
     "car_A1_spd_2_mic_2_mic_1" has two pairs named mic; a dict would lose one.

@@ -1,5 +1,8 @@
 """The views of a machine's clips, aligned with its clip table by file name."""
 
+from collections.abc import Iterable
+from pathlib import Path
+
 import numpy as np
 
 from nearfar.data.clips import read_clips
@@ -7,7 +10,9 @@ from nearfar.errors import NearfarError
 from nearfar.jobs.files import read_vectors
 
 
-def read_views(clips, paths, split=None):
+def read_views(
+    clips: str | Path, paths: Iterable[str | Path], split: str | None = None
+) -> tuple[dict[str, np.ndarray], list[np.ndarray]]:
     """Return the clip table (dict of columns) and the views, a list of (clips, dims), rows in the table's order.
 
     clips: path of the clip table; paths: of the feature files; split: "train", "test" or None for both.

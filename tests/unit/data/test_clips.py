@@ -1,11 +1,15 @@
+import os
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import write_machine
+import soundfile
+from conftest import noise, write_machine
 
+from nearfar.challenge.verify import summary
 from nearfar.data import dataset
-from nearfar.data.clips import clip_table, read_clips, write_clips
+from nearfar.data.clips import clip_table, read_clips, refuse_longer, write_clips
 from nearfar.errors import NearfarError
 
 
@@ -20,9 +24,7 @@ def test_table_of_a_machine(machine, tmp_path):
     clips = read_clips(tmp_path / "clips.parquet")
     assert list(clips["file"]) == sorted(clips["file"])
     assert np.sum(clips["split"] == "train") == 12 and np.sum(clips["split"] == "test") == 8
-    assert set(clips["rate"]) == {16000} and set(clips["frames"]) == {8000} and set(clips["duration"]) == {0.5}
-    pairs = [(pair["key"], pair["value"]) for pair in clips["attributes"][0]]
-    assert pairs == [("spd", "1"), ("mic", "2"), ("mic", "1")]
+    assert set(clips["frames"]) == {8000} and set(clips["attribute"]) == {"spd_1_mic_2_mic_1"}
     assert len(read_clips(tmp_path / "clips.parquet", "test")["file"]) == 8
 
 
@@ -44,6 +46,190 @@ def test_machines_are_found_in_every_layout(machine, tmp_path):
     dataset.folders.cache_clear()
     with pytest.raises(NearfarError, match="car14: machine found again"):
         dataset.folders(tmp_path / "c")
+
+
+@pytest.mark.parametrize(
+    "stray",
+    ["notes.txt", "Thumbs.db", "desktop.ini", ".DS_Store", "._a.wav", "a.wav.part", "a.wav~", "__MACOSX/", "x.part/"],
+)
+def test_what_is_no_audio_is_left_out(machine, stray):
+    wanted = dataset.wav_files(machine)
+    for place in (machine, machine / "train", machine / "test"):
+        (place / stray).mkdir() if stray.endswith("/") else (place / stray).write_text("no sound")
+    assert dataset.wav_files(machine) == wanted and clip_table("car", machine).num_rows == len(wanted)
+
+
+@pytest.mark.parametrize("name", ["monday.wav", "section_00_source_train_normal_0000_a_1.WAV", "a.flac", "section_00"])
+def test_what_may_be_a_clip_is_not_left_out(machine, name):
+    (machine / "train" / name).write_text("sound")
+    with pytest.raises(NearfarError, match=f"train/{name}: not a name of the challenge; rename it"):
+        clip_table("car", machine)
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"), [(b"_\xff.wav", r"_\\udcff"), (b"_\x1b[2J.wav", r"_\\x1b"), (b"_\r.wav", r"_\\r")]
+)
+def test_a_clip_whose_name_cannot_be_printed_is_refused(machine, name, shown):
+    path = next((machine / "train").iterdir())
+    path.rename(path.with_name(path.stem + os.fsdecode(name)))
+    with pytest.raises(NearfarError, match=f"{shown}.*: its name holds control characters or is not UTF-8; rename it"):
+        clip_table("car", machine)
+
+
+def test_folders_that_are_no_machines_are_passed_over(machine, tmp_path):
+    for name in ("__MACOSX", "lost+found", ".git", "pump.part", "notes"):
+        shutil.copytree(machine, tmp_path / "data" / name)
+    shutil.rmtree(tmp_path / "data/notes/train"), shutil.rmtree(tmp_path / "data/notes/test")
+    with pytest.raises(NearfarError, match="no machine folder"):
+        dataset.folders(tmp_path / "data")
+    shutil.copytree(machine, tmp_path / "data/car")
+    (tmp_path / "data/readme.txt").write_text("no machine")
+    assert list(dataset.folders(tmp_path / "data")) == ["car"]
+
+
+@pytest.mark.parametrize("length", [151, 245])
+def test_a_machine_with_too_long_a_name_is_refused(machine, tmp_path, length):
+    shutil.copytree(machine, tmp_path / "data" / ("é" * 75))
+    assert len(dataset.folders(tmp_path / "data")) == 1
+    dataset.folders.cache_clear()
+    shutil.copytree(machine, tmp_path / "data" / ("m" * length))
+    with pytest.raises(NearfarError, match=f"m: a machine's name of {length} bytes, the most is 150; rename"):
+        dataset.folders(tmp_path / "data")
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"), [(b"caf\xe9", r"caf\udce9"), (b"be\x07ll", r"be\x07ll"), (b"a\nb", r"a\nb")]
+)
+def test_a_machine_whose_name_cannot_be_printed_fails_by_itself(machine, tmp_path, name, shown):
+    folder = tmp_path / "data" / os.fsdecode(name)
+    shutil.copytree(machine, folder)
+    assert dataset.folders(tmp_path / "data") == {shown: folder}
+    with pytest.raises(
+        NearfarError, match="its name holds control characters or is not UTF-8; rename the folder"
+    ) as error:
+        clip_table(shown, folder)
+    assert str(error.value).isprintable() and shown in str(error.value)
+
+
+@pytest.fixture
+def closed(monkeypatch):
+    """A function after which what lies at and below a path may not be looked into, even by root."""
+    places = []
+
+    def guarded(function):
+        def guard(path, *arguments, **named):
+            if any(Path(os.fsdecode(path)).is_relative_to(place) for place in places):
+                raise PermissionError(13, "Permission denied", os.fspath(path))
+            return function(path, *arguments, **named)
+
+        return guard
+
+    for name in ("listdir", "stat"):
+        monkeypatch.setattr(f"nearfar.data.dataset.os.{name}", guarded(getattr(os, name)))
+    yield places.append
+    monkeypatch.undo()
+
+
+@pytest.mark.parametrize("split", ["", "train", "test"])
+def test_an_unreadable_folder_costs_its_machine(machine, tmp_path, closed, split):
+    write_machine(tmp_path, "pump")
+    closed(machine / split)
+    assert list(dataset.folders(tmp_path)) == ["car", "pump"]
+    assert dataset.labelled(machine) is (split == "train")
+    with pytest.raises(NearfarError, match=rf"{machine / split}: no permission to list it; give it with chmod u\+rx"):
+        clip_table("car", machine)
+    assert clip_table("pump", tmp_path / "pump").num_rows == 20
+    text, faults = summary({m: tmp_path / m for m in ("car", "pump")}, {})
+    assert "car" in faults[0] and "no permission" in faults[0] and not any("pump" in fault for fault in faults)
+    assert "| pump | 8 | 4 | 8 |" in text
+
+
+def test_an_unreadable_root_is_one_line(machine, tmp_path, closed):
+    closed(tmp_path)
+    with pytest.raises(NearfarError, match=f"{tmp_path}: cannot be listed .Permission denied.; give access to it"):
+        dataset.folders(tmp_path)
+
+
+@pytest.mark.parametrize("lasts", [25, 100])
+def test_one_far_longer_clip_is_refused(machine, lasts):
+    path = next((machine / "test").iterdir())
+    soundfile.write(path, noise(("long",), lasts), 16000)
+    with pytest.raises(
+        NearfarError, match=rf"{path.name}: lasts {lasts} s where 20 s is the most, .* of 0.5 s; cut it"
+    ):
+        clip_table("car", machine)
+    _, faults = summary({"car": machine}, {})
+    assert len(faults) == 1 and f"{path.name}: lasts {lasts} s where 20 s is the most" in faults[0]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "refused"),
+    [([6, 10, 16], None), ([10, 10, 99], None), ([10, 10, 101], 101), ([600, 600], None), ([], None)],
+)
+def test_the_longest_clip_there_may_be(seconds, refused):
+    clips = {Path(f"{number}.wav"): float(lasts) for number, lasts in enumerate(seconds)}
+    if refused:
+        with pytest.raises(NearfarError, match="2.wav: lasts 101 s where 100 s is the most"):
+            refuse_longer(clips)
+    else:
+        refuse_longer(clips)
+
+
+def swap(path):
+    soundfile.write(path, soundfile.read(path)[0][:, ::-1], 16000)
+
+
+def overdrive(path):
+    soundfile.write(path, 30000 * soundfile.read(path)[0], 16000, subtype="FLOAT")
+
+
+@pytest.mark.parametrize(("change", "doubt"), [(swap, "look swapped"), (overdrive, "far beyond [-1, 1]")])
+def test_what_may_be_right_is_warned_of_once(machine, capsys, change, doubt):
+    """On stderr by the clip table, in the text of verify, in the same words; and neither fails."""
+    clip_table("car", machine)
+    assert capsys.readouterr().err == ""
+    for path in sorted((machine / "train").iterdir())[2:5]:
+        change(path)
+    assert clip_table("car", machine).num_rows == 20
+    said = capsys.readouterr().err
+    first = sorted((machine / "train").iterdir())[2]
+    assert said.startswith(f"nearfar: warning: {first}: ") and said.endswith("(and 2 more)\n") and doubt in said
+    text, faults = summary({"car": machine}, {})
+    assert faults == [] and said.removeprefix("nearfar: ") in text.replace("- warning", "warning")
+
+
+def equal(path):
+    soundfile.write(path, soundfile.read(path)[0][:, [0, 0]], 16000)
+
+
+def eight(path):
+    soundfile.write(path, np.tile(soundfile.read(path)[0], 4), 16000)
+
+
+def stale(path):
+    content = path.read_bytes()
+    path.write_bytes(content[:40] + bytes(4) + content[44:])
+
+
+def cut(path):
+    path.write_bytes(path.read_bytes()[:9000])
+
+
+def silent(path):
+    soundfile.write(path, soundfile.read(path)[0] * [1, 0], 16000)
+
+
+def short(path):
+    soundfile.write(path, soundfile.read(path)[0][:1], 16000)
+
+
+@pytest.mark.parametrize("change", [equal, eight, stale, cut, silent, short], ids=lambda change: change.__name__)
+def test_a_run_and_verify_refuse_in_the_same_words(machine, change):
+    change(sorted((machine / "test").iterdir())[3])
+    with pytest.raises(NearfarError) as error:
+        clip_table("car", machine)
+    _, faults = summary({"car": machine}, {})
+    assert faults == [str(error.value)]
 
 
 def test_fingerprint_follows_content_not_time(machine):
