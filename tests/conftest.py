@@ -80,6 +80,8 @@ TOY = {
 class Project:
     """A copy of the repository's code with its own configuration and data, so that tests may edit both."""
 
+    before = ()  # words of the command line before Python
+
     def __init__(self, folder, settings):
         self.folder = Path(folder)
         for part in ("rules", "src", "workflow", "resources", "profiles", "config", "envs"):
@@ -100,7 +102,7 @@ class Project:
 
     def run(self, *arguments, cores=2):
         """Run snakemake and return the finished process, its two streams in ``stdout``."""
-        command = [sys.executable, "-m", "snakemake", "--cores", str(cores), *arguments]
+        command = [*self.before, sys.executable, "-m", "snakemake", "--cores", str(cores), *arguments]
         return subprocess.run(
             command, cwd=self.folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
         )

@@ -1,70 +1,91 @@
 """Every bad input ends in one line that names the file or key and says what to do."""
 
+import os
 import re
 import shutil
 
+import faults
 import pytest
 from conftest import ROOT, TOY, Project, write_machine
-from faults import (
-    FIRST,
-    dangling_link,
-    empty,
-    few,
-    folder_among_clips,
-    malformed,
-    mono,
-    nan,
-    no_samples,
-    no_target,
-    no_test,
-    not_wav,
-    other_rate,
-    silent,
-    truncated,
-)
+from faults import FIRST, doubtful, stray_files
 
 # fault: what the line must name, what it must say is wrong, and the remedy
 FAULTS = {
-    mono: (FIRST, "1 channel", "give a wav with near as 0 and far as 1"),
-    other_rate: (FIRST, "22050 Hz", "resample"),
-    truncated: (FIRST, "cut short", "copy it again"),
-    empty: (FIRST, "not a readable wav", "copy it again"),
-    no_samples: (FIRST, "no samples", "copy it again"),
-    not_wav: (FIRST, "not a readable wav", "copy it again"),
-    nan: (FIRST, "NaN", "export it again"),
-    silent: (FIRST, "channel 1 is silent", "check the microphone"),
-    malformed: ("pump 3 monday.wav", "not a name of the challenge", "rename it to section_00_"),
-    no_target: ("no_target", "no target-domain clip", "put two or more normal recordings"),
-    few: ("few", "1 target-domain clip", "put two or more normal recordings"),
-    no_test: ("no_test", "no test clip", "put the recordings to be judged there"),
-    folder_among_clips: (FIRST, "not a readable wav", "copy it again"),
-    dangling_link: (FIRST, "not a readable wav", "copy it again"),
+    "mono": (FIRST, "1 channel", "give a wav with near as 0 and far as 1"),
+    "other_rate": (FIRST, "22050 Hz", "resample"),
+    "truncated": (FIRST, "cut short", "copy it again"),
+    "cut_without_a_size": (FIRST, "cut short", "copy it again"),
+    "announces_less": (FIRST, "announces 20000 bytes of sound", "export it again"),
+    "empty": (FIRST, "not a readable wav", "copy it again"),
+    "no_samples": (FIRST, "no samples", "copy it again"),
+    "one_sample": (FIRST, "too short (1 of", "remove it"),
+    "far_longer": (FIRST, "lasts 600 s where 20 s is the most", "cut it"),
+    "not_wav": (FIRST, "not a readable wav", "copy it again"),
+    "compressed": (FIRST, "it holds FLAC", "record or copy it again"),
+    "nan": (FIRST, "NaN", "export it again"),
+    "silent": (FIRST, "channel 1 is silent", "check the microphone"),
+    "equal_channels": (FIRST, "its channels are equal", "give the near and the far microphone's own"),
+    "eight_channels": (FIRST, "8 channels, not 2", "give a wav with near as 0 and far as 1"),
+    "malformed": ("pump 3 monday.wav", "not a name of the challenge", "rename it to section_00_"),
+    "odd_name": (r"_\udcff\x1b[2J.wav", "not UTF-8", "rename it"),
+    "no_target": ("no_target", "no target-domain clip", "put two or more normal recordings"),
+    "few": ("few", "1 target-domain clip", "put two or more normal recordings"),
+    "no_test": ("no_test", "no test clip", "put the recordings to be judged there"),
+    "folder_among_clips": (FIRST, "is a folder", "remove it"),
+    "dangling_link": (FIRST, "no such file", "copy it again"),
+    "unreadable_clip": (FIRST, "no permission to read it", "chmod u+r"),
+    "unreadable_split": ("unreadable_split/test", "no permission to list it", "chmod u+rx"),
+    "unreadable_folder": ("unreadable_folder", "no permission to list it", "chmod u+rx"),
 }
+SOUND = ("alpha", "stray_files", "doubtful")
+ODD_MACHINE = r"caf\udce9"  # as a folder named in Latin-1 is shown
+ROOT_OBEYS = ["setpriv", "--bounding-set", "-dac_override,-dac_read_search"]  # permissions, in a container
 
 
 @pytest.fixture(scope="module")
 def keep_going(tmp_path_factory):
-    """One run over a sound machine and a machine for every fault; what it printed, and the project."""
+    """One run over sound machines and a machine for every fault; what it printed, and the project."""
     folder = tmp_path_factory.mktemp("faults")
     write_machine(folder / "data", "alpha")
-    for fault in FAULTS:
-        machine = fault.__name__
+    for machine in (*SOUND[1:], *FAULTS, os.fsdecode(b"caf\xe9")):
         shutil.copytree(folder / "data/alpha", folder / "data" / machine)
-        fault(folder / "data" / machine)
+    for machine in FAULTS:
+        getattr(faults, machine)(folder / "data" / machine)
+    stray_files(folder / "data/stray_files"), doubtful(folder / "data/doubtful")
     project = Project(folder, TOY)
-    machines = ["alpha", *(fault.__name__ for fault in FAULTS)]
+    if os.geteuid() == 0 and shutil.which("setpriv"):
+        project.before = ROOT_OBEYS
+    machines = [*SOUND, *FAULTS, ODD_MACHINE]
     done = project.run(*(f"results/one/scores/{machine}.parquet" for machine in machines), "--keep-going")
-    return done, project
+    yield done, project
+    for machine in ("unreadable_folder", "unreadable_split/test"):
+        (folder / "data" / machine).chmod(0o700)
 
 
-@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
+def lines(done):
+    return [line for line in done.stdout.splitlines() if line.startswith("nearfar: ")]
+
+
+@pytest.mark.parametrize("fault", FAULTS)
 def test_fault_is_one_line(keep_going, fault):
-    done, _ = keep_going
+    done, project = keep_going
+    if fault.startswith("unreadable") and os.geteuid() == 0 and not project.before:
+        pytest.skip("root reads everything, and there is no setpriv")
     place, wrong, remedy = FAULTS[fault]
-    lines = [line for line in done.stdout.splitlines() if line.startswith("nearfar: ")]
-    mine = [line for line in lines if re.search(rf"\b{fault.__name__}\b", line) and place in line]
-    assert mine, "\n".join(lines)
-    assert all(wrong in line and remedy in line for line in mine)
+    mine = [line for line in lines(done) if re.search(rf"\b{fault}\b", line) and place in line]
+    assert len(mine) == 1, "\n".join(lines(done))
+    assert wrong in mine[0] and remedy in mine[0] and mine[0].isprintable()
+
+
+def test_a_machine_with_an_odd_name_fails_in_one_line(keep_going):
+    mine = [line for line in lines(keep_going[0]) if ODD_MACHINE in line]
+    assert len(mine) == 1 and "not UTF-8; rename the folder" in mine[0]
+
+
+def test_doubts_are_a_line_a_kind(keep_going):
+    mine = [line for line in lines(keep_going[0]) if "/doubtful/" in line]
+    assert len(mine) == 2 and all(line.startswith("nearfar: warning: ") for line in mine)
+    assert all("(and 1 more)" in line for line in mine), mine
 
 
 def test_no_traceback_and_other_machines_finish(keep_going):
@@ -72,8 +93,8 @@ def test_no_traceback_and_other_machines_finish(keep_going):
     assert done.returncode != 0
     assert "Traceback" not in done.stdout
     scores = project.folder / "results/one/scores"
-    assert [path.name for path in scores.iterdir()] == ["alpha.parquet"]
-    assert not list(project.folder.rglob("*.part"))
+    assert sorted(path.stem for path in scores.iterdir()) == sorted(SOUND)
+    assert not list((project.folder / "results").rglob("*.part"))
 
 
 def failing(project, *targets):
@@ -85,6 +106,12 @@ def failing(project, *targets):
     lines = [line for line in done.stdout.splitlines() if "nearfar: " in line]
     assert len(lines) == 1, done.stdout
     return lines[0]
+
+
+def test_a_machine_with_too_long_a_name_stops_while_parsing(project):
+    shutil.copytree(project.folder / "data/alpha", project.folder / "data" / ("m" * 245))
+    line = failing(project)
+    assert "a machine's name of 245 bytes, the most is 150; rename the folder" in line
 
 
 CONFIGURATIONS = {
