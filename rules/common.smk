@@ -57,6 +57,14 @@ def machine_folders():
     return {machine: str(folder) for machine, folder in found.items()}
 
 
+def fingerprint(machine):
+    """Return what stands for a machine's clips; of what cannot be read nothing, as its own job says what is wrong."""
+    try:
+        return "" if SIMULATED else dataset.fingerprint(FOLDERS[machine])
+    except (NearfarError, OSError, UnicodeError):
+        return ""
+
+
 FOLDERS = stopping(machine_folders)
 MACHINES = stopping(
     settings.check_machines, "data.machines", config["data"]["machines"], FOLDERS

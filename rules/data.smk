@@ -1,14 +1,6 @@
 # From a folder of clips to the clip tables.
 
 
-def fingerprint(machine):
-    """Return what stands for a machine's clips; of what cannot be read nothing, as its own job says what is wrong."""
-    try:
-        return "" if SIMULATED else dataset.fingerprint(FOLDERS[machine])
-    except (NearfarError, OSError, UnicodeError):
-        return ""
-
-
 rule clips:
     input:
         folder=lambda w: FOLDERS[w.machine] if SIMULATED else [],
