@@ -1,8 +1,20 @@
 from contextlib import contextmanager
 
+LONGEST = 1000  # characters of a message
+
 
 class NearfarError(Exception):
     """What a user can mend: one line that names the file or key, what is wrong, and the remedy."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(one_line(text))
+
+
+def one_line(text: str, most: int = LONGEST) -> str:
+    """Return ``text`` with what cannot be printed escaped, and its middle left out beyond ``most`` characters."""
+    if len(text) > most:
+        text = f"{text[: most // 2]} … {text[-most // 2 :]}"
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 @contextmanager
