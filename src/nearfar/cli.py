@@ -179,11 +179,11 @@ def validate(arguments):
     """Print every breach of the format, or the counts of a submission without one. Raises NearfarError for breaches."""
     from nearfar.challenge.check import check
 
-    breaches, counts = check(arguments.package, arguments.clips, arguments.count)
-    if breaches:
-        print("\n".join(breaches))
-        raise NearfarError(f"{arguments.package}: breaches of the format: {len(breaches)}; mend them")
-    print(counts)
+    found = check(arguments.package, arguments.clips, arguments.count)
+    if found.total:
+        print("\n".join(found.breaches))
+        raise NearfarError(f"{arguments.package}: breaches of the format: {found.total}; mend them")
+    print(found.counts)
 
 
 COMMANDS = [

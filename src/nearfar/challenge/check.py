@@ -1,18 +1,17 @@
 """Every rule of the challenge's submission format: ``nearfar validate``, and our own zip before it is put in place."""
 
-import lzma
 import math
 import re
-import zipfile
-import zlib
 from collections import Counter
+from itertools import chain, islice
 from pathlib import Path
+from typing import NamedTuple
 
 from nearfar.challenge import metadata as submission_meta
-from nearfar.challenge.zips import unsafe
+from nearfar.challenge.package import Package
 from nearfar.data import dataset
 from nearfar.data.names import parse
-from nearfar.errors import NearfarError, error_prefix
+from nearfar.errors import NearfarError, error_prefix, one_line
 
 FILES = ("anomaly_score", "decision_result")
 SECTION = "00"
@@ -20,83 +19,54 @@ LABEL = re.compile(r"([A-Za-z][A-Za-z-]*_[A-Za-z0-9-]+_task2)_([1-4])")
 LABEL_LIKE = "<Surname>_<Affiliation>_task2_<1 to 4>"
 TABLE = re.compile(rf"({'|'.join(FILES)})_([^/]+)_section_{SECTION}_test\.csv")
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
-LARGEST = 64 * 2**20  # bytes of an entry; the scores of a machine take some kilobytes
 SYSTEMS = 4
-UNREADABLE = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, ValueError, NotImplementedError)
+LISTED, COUNTED = 100, 10_000  # breaches that are printed, and those after them that are counted
 
 
-def check(path, clips=None, count=None):
-    """Return the breaches of the format, a line of text each, and one line of counts, of a zip or unpacked folder.
+class Report(NamedTuple):
+    """The first breaches of the format, a line of text each, how many there are, and one line of counts."""
+
+    breaches: list[str]
+    total: int
+    counts: str
+
+
+def check(path: str | Path, clips: str | Path | None = None, count: int | None = None) -> Report:
+    """Return the Report on a zip or unpacked folder.
 
     clips: root of a data set, whose test clips must all be there; count: number of clips each machine must have.
-    A breach names file and line. Raises NearfarError where there is nothing to check.
+    A breach names file and line. Raises NearfarError where there is nothing to check, or more than a submission can
+    hold: no input takes more than 200 MB of memory or some seconds.
     """
-    files, breaches = _zip_files(path) if Path(path).is_file() else _folder_files(path)
+    package = Package(path)
+    files = package.files
     labels = sorted({name.split("/")[0] for name in files if "/" in name})
-    if not labels:
+    if not labels and not package.faults:
         raise NearfarError(
             f"{path}: no folder {LABEL_LIKE} in it; give the zip or the folder with the systems' folders"
         )
-    breaches += _layout(files, labels)
     tables = {}
+    parts = (_within(files, tables), _machines(tables, labels), _clips(tables, _expected(clips), clips, count))
+    found = chain(package.faults, _layout(files, labels), *parts)  # lazy: each part reads the tables of those before it
+    breaches = [one_line(breach, 400) for breach in islice(found, LISTED)]
+    total = len(breaches) + sum(1 for _ in islice(found, COUNTED))
+    if total > LISTED:
+        breaches.append(f"and {'at least ' * (total == LISTED + COUNTED)}{total - LISTED:,} more")
+    machines = {machine for machine, *_ in tables}
+    rows = sum(len(rows) for (_, _, kind), (_, rows) in tables.items() if kind == FILES[0])
+    return Report(breaches, total, f"{path}: {len(labels)} systems, {len(machines)} machines, {rows} scores, no breach")
+
+
+def _within(files, tables):
+    """Yield the breaches within the files; put the rows of each table into ``tables``."""
     for name, data in files.items():
         label, _, file = name.partition("/")
         if match := TABLE.fullmatch(file):
-            tables[match[2], label, match[1]] = name, _table(name, data, match[1], breaches)
+            rows = {}
+            tables[match[2], label, match[1]] = name, rows
+            yield from _table(name, data, match[1], rows)
         elif file == f"{label}.meta.yaml":
-            breaches += _meta(name, data, label)
-    breaches += _machines(tables, labels)
-    breaches += _clips(tables, _expected(clips, tables, breaches), count)
-    machines = sorted({machine for machine, *_ in tables})
-    rows = sum(len(rows) for (_, _, kind), (_, rows) in tables.items() if kind == FILES[0])
-    counts = f"{path}: {len(labels)} systems, {len(machines)} machines, {rows} scores, no breach"
-    return ["".join(c if c.isprintable() else ascii(c)[1:-1] for c in breach) for breach in breaches], counts
-
-
-def _zip_files(path):
-    """Return a dict from name to bytes of the entries that can be read, and the breaches of the others."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            entries = archive.infolist()
-            files, breaches = {}, []
-            for entry in entries:
-                name = entry.filename
-                if fault := _fault(entry) or ("stands in the zip twice; keep one" if name in files else None):
-                    breaches.append(f"{name}: {fault}")
-                elif not entry.is_dir():
-                    try:
-                        files[name] = archive.read(entry)
-                    except UNREADABLE as error:
-                        breaches.append(f"{name}: cannot be unpacked ({error}); make the zip again")
-            return files, breaches
-    except UNREADABLE as error:
-        raise NearfarError(
-            f"{path}: no readable zip ({error}); give a zip or the folder with the systems' folders"
-        ) from None
-
-
-def _fault(entry):
-    """Return why a zip entry is not to be unpacked, or None."""
-    if fault := unsafe(entry):
-        return f"{fault}; put the file itself there, as <label>/<file>"
-    if entry.flag_bits & 1:
-        return "is encrypted; make the zip without a password"
-    if entry.file_size > LARGEST:
-        return f"holds more than {LARGEST // 2**20} MB; take it out"
-    return None
-
-
-def _folder_files(path):
-    if not Path(path).is_dir():
-        raise NearfarError(f"{path}: no such file or folder; give a zip or the folder with the systems' folders")
-    files, breaches = {}, []
-    for file in sorted(Path(path).rglob("*")):
-        name = file.relative_to(path).as_posix()
-        if file.is_file() and file.stat().st_size > LARGEST:
-            breaches.append(f"{name}: holds more than {LARGEST // 2**20} MB; take it out")
-        elif file.is_file():
-            files[name] = file.read_bytes()
-    return files, breaches
+            yield from _meta(name, data, label)
 
 
 def _layout(files, labels):
@@ -122,50 +92,48 @@ def _layout(files, labels):
             )
 
 
-def _text(name, data, breaches):
-    """Return the text of a file, or None after a breach."""
+def _text(data):
+    """Return the text of a file, None where it has none, and the list of its breaches."""
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
-        breaches.append(f"{name}, line {data[: error.start].count(10) + 1}: not UTF-8; save it as that")
-        return None
+        return None, [f"line {data[: error.start].count(10) + 1}: not UTF-8; save it as that"]
     if text.startswith("\ufeff"):
-        breaches.append(f"{name}, line 1: begins with a byte order mark; save it as UTF-8 without one")
-    return text.removeprefix("\ufeff")
+        return text[1:], ["line 1: begins with a byte order mark; save it as UTF-8 without one"]
+    return text, []
 
 
 def _meta(name, data, label):
-    found = []
-    text = _text(name, data, found)
-    if text is not None:
-        found += [f"{name}, line {line}: {what}" for line, what in submission_meta.breaches(text, label)]
-    return found
+    text, found = _text(data)
+    for breach in chain(found, () if text is None else submission_meta.breaches(text, label)):
+        yield f"{name}, {breach}"
 
 
-def _table(name, data, kind, breaches):
-    """Return a dict from clip to line of a csv file; append its breaches to the list."""
-    text, rows = _text(name, data, breaches), {}
+def _table(name, data, kind, rows):
+    """Yield the breaches of a csv file; put its clips into the dict ``rows``, with the line of each."""
+    text, found = _text(data)
+    yield from (f"{name}, {breach}" for breach in found)
     lines = (text or "").split("\n")
     for number, line in enumerate(lines[:-1] if lines[-1] == "" else lines, 1):
         file, *values = line.removesuffix("\r").split(",")
-        if fault := _row_fault(number, file, values, kind, rows):
-            breaches.append(f"{name}, line {number}: {fault}")
-        if _is_clip(file):
+        is_clip = _is_clip(file)
+        if fault := _row_fault(number, file, values, kind, rows, is_clip):
+            yield f"{name}, line {number}: {fault}"
+        if is_clip:
             rows.setdefault(file, number)
     if text is not None and not rows:
-        breaches.append(f"{name}: no clip in it; write one row a test clip")
-    return rows
+        yield f"{name}: no clip in it; write one row a test clip"
 
 
-def _row_fault(number, file, values, kind, rows):
+def _row_fault(number, file, values, kind, rows, is_clip):
     """Return what is wrong with a row, or None; rows: dict from clip to line of those before."""
     if not file and not values:
         return "empty; delete it"
     if len(values) != 1:
         return f"{len(values) + 1} columns; write two, file name and value"
-    if number == 1 and not _is_clip(file) and not NUMBER.fullmatch(values[0]):
+    if number == 1 and not is_clip and not NUMBER.fullmatch(values[0]):
         return "a header; delete it"
-    if not _is_clip(file):
+    if not is_clip:
         return f"{file[:80]!r} is no test clip of section {SECTION}; write section_{SECTION}_0000.wav or the like"
     if file in rows:
         return f"{file} stands in line {rows[file]} already; delete one"
@@ -200,33 +168,40 @@ def _machines(tables, labels):
                     yield f"{label}/{kind}_{machine}_section_{SECTION}_test.csv: missing; add it"
 
 
-def _expected(root, tables, breaches):
-    """Return a dict from machine to the names of its test clips below a data set's root, empty without one."""
+def _expected(root):
+    """Return a dict from machine to its folder below a data set's root, empty without one."""
     if root is None:
         return {}
     with error_prefix("--clips"):
-        folders = dataset.folders(root)
+        return dataset.folders(root)
+
+
+def _clips(tables, folders, root, count):
+    """Yield where the machines are not those of the data set ``root``, and where the clips of a file differ.
+
+    They differ from those of the machine's folder or, where there is none, from what most files of the machine have.
+    """
+    machines = sorted({machine for machine, *_ in tables})
     expected = {m: {f for split, f in dataset.wav_files(at) if split == "test"} for m, at in folders.items()}
-    machines = {machine for machine, *_ in tables}
-    for machine in sorted(machines - expected.keys()):
-        breaches.append(f"{machine}: no such machine in {root}; known: {', '.join(expected)}")
-    for machine in sorted(expected.keys() - machines):
+    for machine in machines if folders else ():
+        if machine not in folders:
+            yield f"{machine}: no such machine in {root}; known: {', '.join(folders)}"
+    for machine in sorted(folders.keys() - machines):
         if expected[machine] and not dataset.labelled(folders[machine]):
-            breaches.append(f"{machine}: not scored, though {root} has test clips of it to be judged; add its files")
-    return expected
-
-
-def _clips(tables, expected, count):
-    """Yield where the clips of a file differ from those expected, or from what most files of the machine have."""
-    for machine in sorted({machine for machine, *_ in tables}):
+            yield f"{machine}: not scored, though {root} has test clips of it to be judged; add its files"
+    for machine in machines:
         parts = [part for key, part in sorted(tables.items()) if key[0] == machine and part[1]]
         usual = Counter(frozenset(rows) for _, rows in parts).most_common(1)
         wanted = expected[machine] if machine in expected else usual[0][0] if usual else set()
         place = "the data" if machine in expected else f"most files of {machine}"
         for name, rows in parts:
-            for file in sorted(rows.keys() - wanted):
-                yield f"{name}, line {rows[file]}: {file} is not among the clips of {place}; delete it"
-            for file in sorted(wanted - rows.keys()):
-                yield f"{name}: lacks {file} of {place}; add its row"
+            yield from _differences(name, rows, wanted, place)
             if count is not None and len(rows) != count:
                 yield f"{name}: {len(rows)} clips, {count} are expected; score each test clip once"
+
+
+def _differences(name, rows, wanted, place):
+    for file in sorted(rows.keys() - wanted):
+        yield f"{name}, line {rows[file]}: {file} is not among the clips of {place}; delete it"
+    for file in sorted(wanted - rows.keys()):
+        yield f"{name}: lacks {file} of {place}; add its row"

@@ -1,17 +1,19 @@
 """Archives of a Zenodo record: fetched once, whole, and equal to what the record says of them."""
 
-import json
 import os
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from nearfar.errors import NearfarError
+from nearfar.data.documents import LARGEST, parse_json, read_bytes
+from nearfar.errors import NearfarError, error_prefix
 from nearfar.jobs.files import write_text, writing
 
 ZENODO = "https://zenodo.org"
 TIMEOUT = (10, 60)  # s, to connect and between two pieces
 PIECE = 1 << 16  # bytes; what a cut transfer loses at most
+LONGEST = 2**40  # bytes of an archive
 
 
 class Listed(NamedTuple):
@@ -22,7 +24,7 @@ class Listed(NamedTuple):
     url: str
 
 
-def fetch_record(zenodo, record, path):
+def fetch_record(zenodo: str, record: int | str, path: str | Path) -> None:
     """Write the metadata of a record, the JSON text of Zenodo's REST interface, to ``path``.
 
     zenodo: address of the server. Raises NearfarError where it cannot be reached or answers something else.
@@ -30,14 +32,18 @@ def fetch_record(zenodo, record, path):
     import requests
 
     url = f"{zenodo}/api/records/{record}"
-    with reaching(url, path):
-        answer = requests.get(url, timeout=TIMEOUT)
+    content = bytearray()
+    with reaching(url, path), requests.get(url, stream=True, timeout=TIMEOUT) as answer:
         answer.raise_for_status()
-    _files(answer.text, url)
-    write_text(path, answer.text)
+        for piece in answer.iter_content(PIECE):
+            content += piece
+            if len(content) > LARGEST:
+                raise NearfarError(f"{url}: answers more than {LARGEST:,} bytes; mend data.sets")
+    _files(content, url)
+    write_text(path, content.decode("utf-8"))
 
 
-def fetch_archive(record, path):
+def fetch_archive(record: str | Path, path: str | Path) -> None:
     """Fetch the file that ``path`` is named after, as the record's metadata file ``record`` lists it.
 
     What came of a transfer that was cut stays beside it as ``.part``, and the next one continues there. The archive
@@ -60,9 +66,11 @@ def fetch_archive(record, path):
         ) from error
 
 
-def listed(record, name):
+def listed(record: str | Path, name: str) -> Listed:
     """Return the Listed facts of file ``name``; raise NearfarError where the metadata file lacks it."""
-    files = _files(Path(record).read_text(encoding="utf-8"), record)
+    with error_prefix(record):
+        content = read_bytes(record)
+    files = _files(content, record)
     if name not in files:
         raise NearfarError(
             f"{record}: lists no {name} but {', '.join(sorted(files))}; mend data.sets, or delete {record} to fetch "
@@ -71,10 +79,10 @@ def listed(record, name):
     return files[name]
 
 
-def resuming(part, size):
+def resuming(part: Path, size: int) -> Callable[[str, str, object], None]:
     """Return a downloader for pooch that collects ``size`` bytes in ``part`` and continues what it finds there."""
 
-    def download(url, output, _):
+    def download(url: str, output: str, _: object) -> None:
         have = part.stat().st_size if part.exists() else 0
         if have > size:  # of another version of the archive
             have = 0
@@ -109,12 +117,14 @@ def _transfer(url, part, have, size):
                 for piece in answer.iter_content(PIECE):
                     file.write(piece)
                     done.update(len(piece))
+                    if file.tell() > size:
+                        break
             except requests.RequestException as error:
                 return error
 
 
 @contextmanager
-def reaching(url, path):
+def reaching(url: str, path: str | Path) -> Iterator[None]:
     """Name ``url``, and ``path`` as the way round it, where a request in the block fails."""
     import requests
 
@@ -129,21 +139,21 @@ def reaching(url, path):
         raise NearfarError(f"{url}: not to be reached ({reason}); check the network, {by_hand}") from error
 
 
-def _files(text, place):
-    """Return a dict from name to Listed; raise NearfarError where the text is no metadata of a record."""
+def _files(content: bytes, place: str | Path) -> dict[str, Listed]:
+    """Return a dict from name to Listed; raise NearfarError where the content is no metadata of a record."""
+    remedy = "mend data.sets, or delete the file where it is one"
     try:
-        return {
-            entry["key"]: Listed(int(entry["size"]), _md5(entry["checksum"]), entry["links"]["self"])
-            for entry in json.loads(text)["files"]
-        }
+        with error_prefix(place):
+            return dict(map(_listed, parse_json(content.decode("utf-8"))["files"]))
     except (ValueError, KeyError, TypeError) as error:
-        raise NearfarError(
-            f"{place}: no list of files with size, checksum and links ({type(error).__name__}); "
-            f"mend data.sets, or delete the file where it is one"
-        ) from error
+        reason = type(error).__name__
+        raise NearfarError(f"{place}: no list of files with size, checksum and links ({reason}); {remedy}") from error
 
 
-def _md5(checksum):
-    if not checksum.startswith("md5:"):
+def _listed(entry):
+    name, checksum, url = entry["key"], entry["checksum"], entry["links"]["self"]
+    if not all(isinstance(text, str) for text in (name, checksum, url)) or not checksum.startswith("md5:"):
         raise ValueError(checksum)
-    return checksum
+    if type(entry["size"]) is not int or not 0 <= entry["size"] <= LONGEST:
+        raise ValueError(entry["size"])
+    return name, Listed(entry["size"], checksum, url)

@@ -4,11 +4,14 @@ The shape is that of the challenge's files of earlier years. Used while the work
 """
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import yaml
 
 from nearfar.backbones.families import FAMILIES
+from nearfar.data.documents import parse_yaml
+from nearfar.errors import NearfarError, one_line
 
 TEXT = {"type": "string", "minLength": 1}
 AFFILIATION = {"type": "object", "required": ["institution", "location"], "description": "institution and location"}
@@ -84,7 +87,7 @@ SCHEMA = {
 }
 
 
-def describe(detectors, features):
+def describe(detectors: dict[str, dict], features: dict[str, dict]) -> dict:
     """Return what the configuration tells of a system, a dict in the challenge's words.
 
     detectors: dict from name to settings of those that have a weight; features: the configuration's ``features``.
@@ -103,7 +106,9 @@ def describe(detectors, features):
     }
 
 
-def metadata(label, number, system, about, description, parameters, results):
+def metadata(
+    label: str, number: int, system: str, about: dict, description: dict, parameters: int, results: dict | None
+) -> dict:
     """Return the metadata of a system as a dict; without ``results`` where these are None."""
     named = {
         "label": label,
@@ -121,31 +126,29 @@ def metadata(label, number, system, about, description, parameters, results):
     return {"submission": named, "system": made} | measured
 
 
-def as_yaml(meta):
+def as_yaml(meta: dict) -> str:
     """Return the YAML text of metadata, keys in their order."""
     unshared = json.loads(json.dumps(meta))  # what is shared would be written as an anchor and its alias
     return yaml.safe_dump(unshared, sort_keys=False, allow_unicode=True, width=110)
 
 
-def breaches(text, label):
-    """Yield (line, what) for each breach of the metadata's form in a YAML text; its label must be ``label``."""
+def breaches(text: str, label: str) -> Iterator[str]:
+    """Yield each breach of the metadata's form in a YAML text, the line first; its label must be ``label``."""
     from jsonschema import Draft202012Validator
 
     try:
-        node, meta = yaml.compose(text, Loader=yaml.SafeLoader), yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        mark = getattr(error, "problem_mark", None)
-        reason = getattr(error, "problem", None) or str(error).splitlines()[0]
-        yield (mark.line + 1 if mark else 1), f"not YAML ({reason}); mend it"
+        meta, node = parse_yaml(text)
+    except NearfarError as error:
+        yield str(error)
         return
     for error in Draft202012Validator(SCHEMA).iter_errors(meta):
         path = list(error.absolute_path)
-        what = error.message if len(error.message) < 200 else error.message[:200] + "…"
-        yield _line(node, path), f"{'.'.join(map(str, path)) or 'the file'}: {what}; give {error.schema['description']}"
+        place, what = ".".join(map(str, path)) or "the file", one_line(error.message, 200)
+        yield f"line {_line(node, path)}: {place}: {what}; give {error.schema['description']}"
     named = meta.get("submission") if isinstance(meta, dict) else None
     if isinstance(named, dict) and isinstance(named.get("label"), str) and named["label"] != label:
         line = _line(node, ["submission", "label"])
-        yield line, f"submission.label is {named['label']}, the folder is {label}; make them equal"
+        yield f"line {line}: submission.label is {named['label']}, the folder is {label}; make them equal"
 
 
 def _line(node, path):

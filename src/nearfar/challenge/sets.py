@@ -4,7 +4,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from nearfar.data.dataset import SPLITS
-from nearfar.errors import NearfarError
+from nearfar.data.documents import parse_yaml, read_bytes
+from nearfar.errors import NearfarError, error_prefix
 
 ARCHIVES = "archives"  # below data.root: the archives as downloaded and the metadata of their records
 
@@ -74,12 +75,11 @@ def expected(sets):
 
 def read_sets(path):
     """Return ``data.sets`` of a configuration file; raise NearfarError where it has none."""
-    import yaml
-
     try:
-        sets = yaml.safe_load(Path(path).read_text(encoding="utf-8"))["data"]["sets"]
+        with error_prefix(path):
+            sets = parse_yaml(read_bytes(path).decode("utf-8"))[0]["data"]["sets"]
         places(sets), expected(sets)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, LookupError, TypeError, AttributeError) as error:
+    except (UnicodeDecodeError, LookupError, TypeError, AttributeError) as error:
         raise NearfarError(
             f"{path}: no data.sets to be read there ({type(error).__name__}); give a file such as config/dcase2026.yaml"
         ) from error

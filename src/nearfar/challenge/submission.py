@@ -16,11 +16,21 @@ from nearfar.jobs.files import read_table, replacing, write_text
 PLACEHOLDERS = ("Surname_Affiliation", "name@example.org")  # of config/config.yaml
 
 
-def write_system(machines, scores, folder, *, system, about, description, models, table=None):
+def write_system(
+    machines: list[str],
+    scores: list[str | Path],
+    folder: str | Path,
+    *,
+    system: str,
+    about: dict,
+    description: dict,
+    models: list[str | Path],
+    table: str | Path | None = None,
+) -> None:
     """Write <folder>/<label>/ with the scores and decisions of the machines and <label>.meta.yaml.
 
     scores: paths of the fused scores, one a machine; about: the configuration's ``submission``; description: of
-    ``submission_meta.describe``; models: safetensors files whose elements are the system's parameters; table: path of
+    ``metadata.describe``; models: safetensors files whose elements are the system's parameters; table: path of
     eval.csv, or None where no machine has labels. Raises NearfarError for a clip of another section than 00.
     """
     number = about["systems"].index(system) + 1
@@ -44,7 +54,7 @@ def write_system(machines, scores, folder, *, system, about, description, models
         )
 
 
-def development(table):
+def development(table: str | Path | None) -> dict[str, dict[str, float]] | None:
     """Return the rows of an eval.csv as dict from machine to percentages, without the means; None without a table."""
     if not table:
         return None
@@ -54,14 +64,14 @@ def development(table):
     return {_part(row): {name: float(row[name]) for name in names} for row in rows}
 
 
-def elements(path):
+def elements(path: str | Path) -> int:
     """Return the number of elements of all arrays in a safetensors file, of which the header alone is read."""
     with open(path, "rb") as file:
         header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
     return sum(math.prod(about["shape"]) for name, about in header.items() if name != "__metadata__")
 
 
-def write_zip(folders, path, *, label, report=None):
+def write_zip(folders: list[str | Path], path: str | Path, *, label: str, report: str | Path | None = None) -> None:
     """Put the systems' folders and the report (path of a pdf or None) into one zip, whose bytes depend on them alone.
 
     The zip takes its final name only where it keeps every rule of the format. Raises NearfarError where it does not.
@@ -75,9 +85,11 @@ def write_zip(folders, path, *, label, report=None):
                 entry = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
                 entry.create_system, entry.external_attr = 3, 0o644 << 16
                 archive.writestr(entry, files[name].read_bytes())
-        breaches, _ = check(temporary)
-        if breaches:
-            raise NearfarError(f"{path}: not written, {breaches[0]} ({len(breaches)} breaches of the format in all)")
+        found = check(temporary)
+        if found.total:
+            raise NearfarError(
+                f"{path}: not written, {found.breaches[0]} ({found.total} breaches of the format in all)"
+            )
 
 
 def _part(row):

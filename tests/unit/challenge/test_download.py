@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import os
 import re
 import shutil
 import stat
@@ -92,6 +93,7 @@ def refused(function, *arguments, says):
         function(*arguments)
     assert "\n" not in str(error.value) and ";" in str(error.value)
     assert all(word in str(error.value) for word in says), error.value
+    assert not re.match(r"(.+: )\1", str(error.value)), "a prefix twice"
 
 
 def test_a_whole_archive(zenodo, place):
@@ -162,10 +164,51 @@ def test_a_full_disk(zenodo, place):
     assert not place.exists()
 
 
-def zipped(*members):
+def record_text(**changes):
+    entry = {"key": "dev_alpha.zip", "size": 1, "checksum": "md5:0", "links": {"self": "x"}} | changes
+    return json.dumps({"files": [entry]})
+
+
+RECORDS = {
+    "a size below nothing": (record_text(size=-1), "no list of files with size"),
+    "a size of the sky": (record_text(size=10**15), "no list of files with size"),
+    "a size of more than 64 bits": (record_text(size=10**30), "a number of more than 64 bits"),
+    "a size with a point": (record_text(size=1.5), "no list of files with size"),
+    "a size that is true": (record_text(size=True), "no list of files with size"),
+    "no finite size": (record_text(size=float("inf")), "Infinity: no finite number"),
+    "a checksum that is a number": (record_text(checksum=5), "no list of files with size"),
+    "an address that is a list": (record_text(links={"self": []}), "no list of files with size"),
+    "files that are none": ('{"files": 5}', "no list of files with size, checksum and links (TypeError)"),
+    "a key twice": ('{"files": [], "files": []}', "files stands twice in one object"),
+    "lists in lists": ("[" * 100_000, "too deep in one another"),
+    "no text": ("\udcff", "no list of files with size, checksum and links (UnicodeDecodeError)"),
+    "a megabyte": (" " * (2**20 + 1), "more than 1,048,576 bytes"),
+}
+
+
+@pytest.mark.parametrize("fault", RECORDS)
+@pytest.mark.parametrize("at_hand", [True, False], ids=["on disk", "from the server"])
+def test_a_record_with(fault, at_hand, zenodo, place, monkeypatch):
+    text, wrong = RECORDS[fault]
+    content = text.encode("utf-8", "surrogateescape")
+    monkeypatch.setattr(zenodo, "record", lambda: content)
+    if at_hand:
+        place.parent.mkdir()
+        place.with_name("7.json").write_bytes(content)
+    refused(fetch, zenodo, place, says=["7.json" if at_hand else f"api/records/{RECORD}", wrong])
+    assert not place.exists()
+
+
+def test_a_server_that_sends_more_than_it_listed(zenodo, place):
+    zenodo.listed = {"size": 1000}
+    refused(fetch, zenodo, place, says=["dev_alpha.zip.part", "of 1,000 bytes came before the transfer ended"])
+    assert place.with_name(".dev_alpha.zip.part").stat().st_size <= 1000 + 2**16 and not place.exists()
+
+
+def zipped(*members, method=zipfile.ZIP_STORED):
     """A zip of (name, content) members, whole; a member that is a ZipInfo stays as it is."""
     content = io.BytesIO()
-    with zipfile.ZipFile(content, "w") as archive:
+    with zipfile.ZipFile(content, "w", method) as archive:
         for name, text in members:
             archive.writestr(name, text)
     return content.getvalue()
@@ -177,6 +220,14 @@ def link(name):
     return info
 
 
+def telling(size, content):
+    """A zip whose directory tells another size of its first entry."""
+    content = bytearray(content)
+    start = content.index(b"PK\1\2") + 24
+    content[start : start + 4] = size.to_bytes(4, "little")
+    return bytes(content)
+
+
 CLIP = ("alpha/train/section_00.wav", "a clip")
 ARCHIVES = {
     "a path up": (zipped(CLIP, ("alpha/train/../../../x.wav", "")), "leads out of the folder"),
@@ -185,6 +236,18 @@ ARCHIVES = {
     "a link": (zipped(CLIP, (link("alpha/train/x.wav"), "/etc/passwd")), "is a link"),
     "a cut archive": (zipped(CLIP)[:-30], "no whole zip archive"),
     "a changed byte": (zipped(CLIP).replace(b"a clip", b"a clap"), "no whole zip archive (Bad CRC-32"),
+    "a size too small": (telling(3, zipped(CLIP)), "no whole zip archive (6 bytes, of which the header tells 3)"),
+    "a size too large": (telling(2**31, zipped(CLIP)), "6 bytes, of which the header tells 2,147,483,648"),
+    "a clip too large": (zipped(("a/train/x.wav", bytes(2**28 + 1)), method=8), "(more than 268,435,456 bytes)"),
+    "another method than deflate": (zipped(CLIP, method=zipfile.ZIP_LZMA), "packed by another method than deflate"),
+    "20,001 entries": (zipped(*((f"a/train/{i}", "") for i in range(20_001))), "(more than 20,000 entries)"),
+    "a name twice": (
+        zipped(CLIP, ("alpha/train/section_01.wav", "")).replace(b"_01", b"_00"),
+        "alpha/train/section_00.wav stands there twice; nothing was unpacked",
+    ),
+    "a name in two spellings": (zipped(CLIP, ("alpha//train/./section_00.wav", "b")), "stands there twice"),
+    "a long name": (zipped(CLIP, (f"alpha/train/{'n' * 256}", "")), "nnn has a name of more than 255 bytes"),
+    "a name with a line's end": (zipped(CLIP, (link("alpha/a\n\x1b[31mb"), "x")), "alpha/a\\n\\x1b[31mb is a link"),
     "no clips": (zipped(("alpha/test/x.wav", "")), "holds no folder train with clips"),
     "two machines": (zipped(CLIP, ("beta/train/x.wav", "")), "holds folders alpha/train and beta/train"),
 }
@@ -198,6 +261,34 @@ def test_an_archive_with(fault, tmp_path):
     archive.write_bytes(content)
     refused(unpack, archive, tmp_path / "out/alpha/train", says=["in/dev_alpha.zip", wrong])
     assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["dev_alpha.zip"]
+
+
+def test_an_archive_that_inflates_to_more_than_a_hundredfold(tmp_path, monkeypatch):
+    monkeypatch.setattr("nearfar.challenge.unpack.ALWAYS", 2**20)
+    (tmp_path / "a.zip").write_bytes(zipped(*((f"a/train/{i}.wav", bytes(2**19)) for i in range(3)), method=8))
+    refused(
+        unpack,
+        tmp_path / "a.zip",
+        tmp_path / "a/train",
+        says=["a.zip: inflates to more than 100 times its size; delete"],
+    )
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["a.zip"]
+
+
+def test_a_disk_that_is_full_while_unpacking(tmp_path, monkeypatch):
+    (tmp_path / "a.zip").write_bytes(zipped(CLIP))
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("nearfar.challenge.unpack._extract", full)
+    says = ["alpha/train: cannot be written (no space left on device); make room"]
+    refused(unpack, tmp_path / "a.zip", tmp_path / "alpha/train", says=says)
+
+
+def test_an_archive_that_is_no_file(tmp_path):
+    os.mkfifo(tmp_path / "a.zip")
+    refused(unpack, tmp_path / "a.zip", tmp_path / "a/train", says=["a.zip: is no regular file"])
 
 
 @pytest.mark.parametrize("above", ["", "alpha/", "dev_data/raw/alpha/"])
