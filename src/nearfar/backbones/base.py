@@ -12,7 +12,17 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import nn
 
-from nearfar.backbones.checkpoints import CONFIG, WEIGHTS, read_config, read_tensors, refuse_mismatch
+from nearfar.backbones.checkpoints import (
+    CONFIG,
+    WEIGHTS,
+    read_config,
+    read_tensors,
+    refuse_absurd,
+    refuse_huge,
+    refuse_mismatch,
+    refuse_no_weights,
+    renamed,
+)
 from nearfar.backbones.families import family_class, family_of
 from nearfar.backbones.fbank import ROWS, columns
 from nearfar.errors import NearfarError, error_prefix
@@ -79,6 +89,7 @@ class Backbone(nn.Module):
             right = isinstance(value, (type(default), int)) and (isinstance(default, (str, bool)) or value > 0)
             if not right:
                 raise NearfarError(f"{key}: {value!r} is not a value such as {default!r}; mend it")
+        refuse_absurd(settings)
         return settings
 
     def draw(self, name: str, parameter: nn.Parameter, generator: torch.Generator) -> None:
@@ -90,7 +101,7 @@ class Backbone(nn.Module):
 
     def own(self, state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         """Return the content of a weights file under this model's names."""
-        return {name.removeprefix(self.prefix): value for name, value in state.items()}
+        return renamed(state, lambda name: name.removeprefix(self.prefix))
 
     @classmethod
     def read_checkpoint(cls, path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
@@ -147,7 +158,9 @@ class Backbone(nn.Module):
         else:
             weights, (config, state) = path, cls.read_checkpoint(path)
             model = cls.hollow(config, path)
-        state = model.own(state)
+        with error_prefix(weights):
+            refuse_no_weights(state)
+            state = model.own(state)
         refuse_mismatch(state, model.state_dict(), weights)
         model = model.to_empty(device="cpu")
         model.load_state_dict(state)
@@ -182,7 +195,7 @@ class Backbone(nn.Module):
     def hollow(cls, config: dict[str, Any], source: str | Path) -> Self:
         """Return a model without storage, which costs neither time nor random numbers; errors name ``source``."""
         with error_prefix(source), torch.device("meta"):
-            return cls(config)
+            return refuse_huge(cls(config))
 
 
 def load_backbone(path: str | Path) -> Backbone:

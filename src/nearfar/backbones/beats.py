@@ -21,6 +21,7 @@ from torch import nn
 from torchaudio.compliance import kaldi
 
 from nearfar.backbones.base import Backbone
+from nearfar.backbones.checkpoints import renamed
 from nearfar.backbones.fbank import MELS, PATCH, RATE, SHIFT, WINDOW
 from nearfar.errors import NearfarError
 
@@ -260,7 +261,8 @@ class BEATs(Backbone):
 
     def own(self, state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         """Return a state in this model's names, without keys that are known and no part of the encoder, and copies."""
-        state = {RENAMED.get(name, name): value for name, value in state.items() if name not in NO_FEATURES}
+        state = {name: value for name, value in state.items() if name not in NO_FEATURES}
+        state = renamed(state, lambda name: RENAMED.get(name, name))
         shared = state.get(BIAS.format(0))
         copies = state.keys() & {BIAS.format(number) for number in range(1, self.depth)}
         same = {name for name in copies if shared is not None and torch.equal(state[name], shared)}
