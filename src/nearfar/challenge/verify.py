@@ -12,6 +12,7 @@ from nearfar.data.names import HIDDEN, attribute_pairs, parse
 from nearfar.errors import NearfarError
 from nearfar.jobs.files import write_text
 from nearfar.jobs.progress import bar
+from nearfar.systems.tables import markdown
 
 COLUMNS = ("machine", "source train", "target train", "test", "labelled", "seconds", "attributes")
 CHANNELS = 2
@@ -35,16 +36,15 @@ def summary(folders, expected):
     folders: dict from machine to folder; expected: dict from machine to what nearfar.challenge.expected says of it,
     and nothing of a machine whose clips only have to be usable.
     """
-    rows, faults = [COLUMNS, ("---",) * len(COLUMNS)], []
+    rows, faults = [], []
     for machine, folder in bar(folders.items(), "verify", "machine"):
         clips, wrong = inspect(folder)
         wrong += attribute_faults(folder, clips)
         wrong += unexpected(folder, clips, expected[machine]) if machine in expected else unusable(folder, clips)
         rows.append(_row(machine, clips))
         faults += _gathered(wrong)
-    table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
     lines = "\n".join(f"- {fault}" for fault in faults)
-    return f"# Data\n\n{table}\n\n{said(faults).capitalize()}.\n\n{lines}".strip() + "\n", faults
+    return f"# Data\n\n{markdown(rows, COLUMNS)}\n\n{said(faults).capitalize()}.\n\n{lines}".strip() + "\n", faults
 
 
 def inspect(folder):

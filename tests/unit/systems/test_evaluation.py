@@ -9,7 +9,7 @@ from sklearn.metrics import roc_auc_score
 
 from nearfar.cli import main
 from nearfar.systems.evaluation import evaluate_folder
-from nearfar.systems.metrics import auc, harmonic_mean, pauc, section_metrics
+from nearfar.systems.metrics import METRICS, auc, decision_metrics, harmonic_mean, omega, section_metrics
 
 SCORES = ROOT / "tests/data/baseline_scores"
 TABLE_2 = """72.12 84.80 63.16 60.64 84.96 54.89 62.68 55.60 54.89 79.84 42.96 51.95
@@ -21,16 +21,17 @@ def test_areas_are_sklearns(ties):
     rng = np.random.default_rng(0)
     for n, m in ((10, 7), (50, 100), (100, 100), (33, 1), (1, 5)):
         for _ in range(20):
-            normal, anomalous = rng.normal(size=n), rng.normal(0.5, size=m)
-            if ties:
-                normal, anomalous = normal.round(1), anomalous.round(1)
-            y, s = np.r_[np.zeros(n), np.ones(m)], np.r_[normal, anomalous]
-            assert auc(normal, anomalous) == pytest.approx(roc_auc_score(y, s), abs=1e-12)
-            assert pauc(normal, anomalous) == pytest.approx(roc_auc_score(y, s, max_fpr=0.1), abs=1e-12)
+            anomalous = rng.permutation(np.arange(n + m) < m)
+            scores = (rng.normal(size=n + m) + 0.5 * anomalous).round(1 if ties else 9)
+            assert auc(scores, anomalous) == pytest.approx([roc_auc_score(anomalous, scores)], abs=1e-12)
+            expected = roc_auc_score(anomalous, scores, max_fpr=0.1)
+            assert auc(scores, anomalous, max_fpr=0.1) == pytest.approx([expected], abs=1e-12)
 
 
-def test_harmonic_mean_of_the_papers_table():
-    assert harmonic_mean([float(v) / 100 for v in TABLE_2.split()]) == pytest.approx(0.6295, abs=5e-5)
+def test_omega_of_the_papers_table():
+    values = np.array(TABLE_2.split(), float).reshape(7, 3) / 100
+    assert omega(np.pad(values, ((0, 0), (0, 2)))) == pytest.approx(0.6295, abs=5e-5)
+    assert harmonic_mean(values) == omega(np.pad(values, ((0, 0), (0, 2))))
     assert harmonic_mean([0.0, 1.0]) < 1e-15
 
 
@@ -38,7 +39,8 @@ def test_official_and_own_domain_by_hand():
     scores = np.array([1.0, 2.0, 3.0, 4.0, 1.5, 3.5])
     anomalous = np.array([False, True, False, True, False, True])
     target = np.array([False, False, True, True, True, False])
-    row = section_metrics(scores, anomalous, target, np.array([0, 1, 1, 1, 0, 0]))
+    row = dict(zip(METRICS, section_metrics(scores, anomalous, target)[0], strict=True))
+    row |= decision_metrics(np.array([0, 1, 1, 1, 0, 0]), anomalous, target)
     assert row["auc_source"] == 1.0 and row["auc_source_own"] == 1.0
     assert row["auc_target"] == pytest.approx(5 / 6) and row["auc_target_own"] == 1.0
     assert row["precision"] == pytest.approx((1 + 0.5) / 2)
