@@ -92,7 +92,7 @@ def add_evaluate(commands):
 def evaluate(arguments):
     """Print the table of a folder of score files. Raises NearfarError where scores and truth do not match."""
     from nearfar.jobs.files import write_text
-    from nearfar.systems.evaluation import evaluate_folder
+    from nearfar.systems.score_folder import evaluate_folder
     from nearfar.systems.tables import readable
 
     table = evaluate_folder(arguments.folder, arguments.truth)

@@ -6,7 +6,6 @@ from pathlib import Path
 from nearfar.errors import error_prefix
 from nearfar.jobs.files import write_text
 from nearfar.systems.metrics import METRICS, OMEGA, decision_metrics, harmonic_mean, omega, section_metrics
-from nearfar.systems.score_folder import folder_sections
 from nearfar.systems.sections import Section, labelled_sections
 from nearfar.systems.tables import COLUMNS, omega_csv
 
@@ -53,8 +52,3 @@ def evaluate_detectors(
         sections = {detector: labelled_sections(clips, paths) for detector, paths in normalized.items()}
     rows = [evaluate(parts)[-1] | {"machine": detector} for detector, parts in sections.items()]
     write_text(path, omega_csv(rows, first="detector"))
-
-
-def evaluate_folder(folder: str | Path, truth: str | Path | None = None) -> str:
-    """Return the csv text for the score files in ``folder`` (``folder_sections``)."""
-    return omega_csv(evaluate(folder_sections(folder, truth)))

@@ -91,7 +91,7 @@ def sections_of(
     files, scores, decisions: (clips,) in any order. Raises NearfarError where scores and truth do not name the same
     clips, and where a section lacks one of the four kinds of clip that Ω needs.
     """
-    refuse_mismatch(machine, files, truth)
+    refuse_mismatch(machine, files, truth, "truth")
     files = np.asarray(files, object)
     order = np.argsort(files.astype(str), kind="stable")
     facts = np.array([truth[file] for file in files[order]])
@@ -106,14 +106,12 @@ def sections_of(
     return found
 
 
-def refuse_mismatch(place: str | Path, files: Iterable[str], truth: Iterable[str]) -> None:
-    """Raise NearfarError, naming ``place``, where the two do not name the same clips."""
-    unknown, missing = sorted(set(files) - set(truth)), sorted(set(truth) - set(files))
+def refuse_mismatch(place: str | Path, files: Iterable[str], others: Iterable[str], of: str) -> None:
+    """Raise NearfarError, naming ``place``, where ``files`` are other clips than those ``of`` the scores or truth."""
+    unknown, missing = sorted(set(files) - set(others)), sorted(set(others) - set(files))
     if unknown or missing:
-        what = f"{unknown[0]} is scored but not in the truth" if unknown else f"{missing[0]} has no score"
-        raise NearfarError(
-            f"{place}: {what} ({len(unknown)} unknown, {len(missing)} missing); score the clips of the truth"
-        )
+        what = f"{unknown[0]} is not in the {of}" if unknown else f"lacks {missing[0]} of the {of}"
+        raise NearfarError(f"{place}: {what} ({len(unknown)} unknown, {len(missing)} missing); name the same clips")
 
 
 def _refuse_missing(part):
