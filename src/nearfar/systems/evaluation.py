@@ -3,7 +3,9 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from nearfar.errors import error_prefix
+import numpy as np
+
+from nearfar.errors import NearfarError, error_prefix
 from nearfar.jobs.files import write_text
 from nearfar.systems.metrics import METRICS, OMEGA, decision_metrics, harmonic_mean, omega, section_metrics
 from nearfar.systems.sections import Section, labelled_sections
@@ -14,12 +16,17 @@ def evaluate(sections: Iterable[Section]) -> list[dict[str, str | float]]:
     """Return the rows of the table, dicts of COLUMNS with fractions: one a section, and "all", their harmonic means.
 
     Ω of "all" so is the harmonic mean over the three values of every section. Columns of decisions are left out where
-    a section has none.
+    a section has none. Raises NearfarError where a figure is not finite.
     """
     rows = [_row(section) for section in sections]
     everywhere = [key for key in COLUMNS[2:] if all(key in row for row in rows)]
     mean = {key: harmonic_mean([row[key] for row in rows]) for key in everywhere}
-    return [*rows, {"machine": "all", "section": ""} | mean]
+    rows.append({"machine": "all", "section": ""} | mean)
+    for row in rows:
+        for key in COLUMNS[2:]:
+            if not np.isfinite(row.get(key, 0)):
+                raise NearfarError(f"{row['machine']}: {key} is {row[key]}; check the scores it is computed from")
+    return rows
 
 
 def _row(part):

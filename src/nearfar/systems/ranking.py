@@ -4,17 +4,30 @@ from pathlib import Path
 
 import numpy as np
 
-from nearfar.jobs.files import read_table, write_table, write_text
+from nearfar.data.clips import read_clips
+from nearfar.errors import NearfarError, error_prefix
+from nearfar.jobs.files import write_table, write_text
 from nearfar.systems.fusion import fuse
+from nearfar.systems.sections import read_scores, refuse_broken, refuse_mismatch
 from nearfar.systems.tables import csv_table
 
 
 def fuse_machine(
     normalized: dict[str, str | Path], path: str | Path, *, weights: dict[str, float], ranks: str, percentile: float
 ) -> None:
-    """Fuse the normalized scores (dict from detector to path) of a machine and write file, score and decision."""
-    tables = {name: read_table(file) for name, file in normalized.items()}
+    """Fuse the normalized scores (dict from detector to path) of a machine and write file, score and decision.
+
+    Raises NearfarError where the detectors do not score the same clips in the same order, and where a normalized or
+    fused score is not finite.
+    """
+    tables = {name: read_scores(file) for name, file in normalized.items()}
     first = next(iter(tables.values()))
+    for name, table in tables.items():
+        if not all(np.array_equal(table[key], first[key]) for key in ("file", "split")):
+            raise NearfarError(
+                f"{normalized[name]}: not the clips of {next(iter(normalized.values()))} in their order; "
+                f"delete both and run again"
+            )
     train, test = first["split"] == "train", first["split"] == "test"
     score, decision, _ = fuse(
         {name: table["score"][train] for name, table in tables.items()},
@@ -23,17 +36,22 @@ def fuse_machine(
         ranks=ranks,
         percentile=percentile,
     )
+    with error_prefix(path):
+        refuse_broken(first["file"][test], score)
     write_table(path, {"file": first["file"][test], "score": score, "decision": decision})
 
 
 def rank_machines(clips: dict[str, str | Path], scores: dict[str, str | Path], path: str | Path) -> None:
     """Write ranking.csv: the test clips of every machine, the most anomalous first, with the path to listen to.
 
-    clips, scores: dicts from machine to the path of its clip table and of its fused scores.
+    clips, scores: dicts from machine to the path of its clip table and of its fused scores. Raises NearfarError where
+    they name different clips, and for a score that is not finite.
     """
     rows = []
     for machine in clips:
-        rows += _ranked(machine, read_table(clips[machine]), read_table(scores[machine]))
+        known, fused = read_clips(clips[machine], "test"), read_scores(scores[machine])
+        refuse_mismatch(scores[machine], fused["file"], known["file"], "clip table")
+        rows += _ranked(machine, known, fused)
     write_text(path, csv_table(rows, ("machine", "rank", "score", "decision", "path")))
 
 

@@ -10,7 +10,7 @@ from typing import Self
 import numpy as np
 
 from nearfar.data.clips import read_clips
-from nearfar.errors import NearfarError
+from nearfar.errors import NearfarError, error_prefix
 from nearfar.jobs.files import read_table
 
 Truth = dict[str, tuple[str, str, str]]  # from a clip's file name to its section, label and domain
@@ -59,7 +59,7 @@ def labelled_sections(
         if truth is None:
             print(f"nearfar: {machine} has no labelled test clips and is left out of the table", file=sys.stderr)
             continue
-        table = read_table(scores[machine])
+        table = read_scores(scores[machine])
         test = np.isin(table["file"], list(truth))
         score = transform(table["score"][test]) if transform else table["score"][test]
         decision = table["decision"][test] if "decision" in table else None
@@ -70,6 +70,29 @@ def labelled_sections(
             "target <system>/ranking.csv"
         )
     return found
+
+
+def read_scores(path: str | Path) -> dict[str, np.ndarray]:
+    """Return the columns of a score table, ``file`` and ``score`` (clips,) among them.
+
+    Raises NearfarError as ``refuse_broken``.
+    """
+    table = read_table(path)
+    with error_prefix(path):
+        refuse_broken(table["file"], table["score"])
+    return table
+
+
+def refuse_broken(files: np.ndarray, scores: np.ndarray) -> None:
+    """Raise NearfarError where a score is not finite, or a clip has two. files, scores: (clips,)."""
+    broken = ~np.isfinite(scores)
+    if broken.any():
+        raise NearfarError(
+            f"the score of {files[broken][0]} is {scores[broken][0]}; mend the weight or the detector it comes from"
+        )
+    names, times = np.unique(np.asarray(files, str), return_counts=True)
+    if (times > 1).any():
+        raise NearfarError(f"{names[times > 1][0]} stands there twice; score each clip once")
 
 
 def _labels(machine, clips):
@@ -89,10 +112,15 @@ def sections_of(
     """Return the sections of one machine, scores and truth brought together by file name.
 
     files, scores, decisions: (clips,) in any order. Raises NearfarError where scores and truth do not name the same
-    clips, and where a section lacks one of the four kinds of clip that Ω needs.
+    clips, for a score that is not finite, a decision other than 0 and 1, and where a section lacks one of the four
+    kinds of clip that Ω needs.
     """
-    refuse_mismatch(machine, files, truth, "truth")
     files = np.asarray(files, object)
+    with error_prefix(machine):
+        refuse_broken(files, scores)
+    refuse_mismatch(machine, files, truth, "truth")
+    if decisions is not None and not np.isin(decisions, (0, 1)).all():
+        raise NearfarError(f"{machine}: decisions other than 0 and 1; write 1 for an anomaly")
     order = np.argsort(files.astype(str), kind="stable")
     facts = np.array([truth[file] for file in files[order]])
     found = []

@@ -53,7 +53,7 @@ def readable(table: str, title: str) -> str:
     Raises NearfarError for another table than eval.csv or detectors.csv.
     """
     rows = list(csv.reader(io.StringIO(table)))
-    if not rows or rows[0][1:] != list(COLUMNS[1:]):
+    if not rows or rows[0][1:] != list(COLUMNS[1:]) or any(len(row) != len(COLUMNS) for row in rows):
         raise NearfarError(f"{title.strip()}: not a table of Ω; give an eval.csv or the detectors.csv")
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]).rstrip() for row in rows]
