@@ -1,15 +1,16 @@
 """What the differences between systems are worth: intervals, paired differences and correlations."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from itertools import combinations
-from math import erfc, nan
+from math import erfc
 from pathlib import Path
 
 import numpy as np
 
 from nearfar.comparison.bootstrap import interval, redraw_sections, resample
 from nearfar.comparison.page import as_page
+from nearfar.comparison.records import Difference, Figure
 from nearfar.errors import NearfarError, error_prefix
 from nearfar.jobs.files import write_text
 from nearfar.systems.fusion import test_ranks
@@ -21,54 +22,6 @@ from nearfar.systems.tables import csv_table
 DETECTABLE = 1.960 + 0.842  # standard deviations: two-sided 5 %, power 80 %
 PERCENT = ("value", "low", "high", "low_machines", "high_machines", "detectable")
 FIELDS = ("system", "against", "machine", "metric", *PERCENT[:-1], "p", "p_holm", "detectable", "spearman")
-
-
-@dataclass(frozen=True)
-class Figure:
-    """A metric of a system on one machine, or Ω on "all", a fraction with its 95 % interval over clips.
-
-    low_machines, high_machines: the interval where machines are drawn anew too, of Ω only.
-    """
-
-    system: str
-    machine: str
-    metric: str
-    value: float
-    low: float
-    high: float
-    low_machines: float = nan
-    high_machines: float = nan
-
-
-@dataclass(frozen=True)
-class Difference:
-    """The paired difference of Ω, ``system`` less ``against``, a fraction with its intervals.
-
-    p is that of a normal difference with the bootstrap's standard deviation: the share of draws beyond zero could not
-    be small enough for many pairs. p_holm is adjusted over all pairs, detectable the smallest difference that such a
-    test would detect four times in five, spearman the rank correlation of the scores.
-    """
-
-    system: str
-    against: str
-    metric: str
-    value: float
-    low: float
-    high: float
-    low_machines: float
-    high_machines: float
-    p: float
-    detectable: float
-    spearman: float
-    p_holm: float = nan
-    machine: str = "all"
-
-    @property
-    def verdict(self) -> str:
-        """Return "better", "worse" or "not settled"."""
-        if self.p_holm >= 0.05 or self.low <= 0 <= self.high:
-            return "not settled"
-        return "better" if self.low > 0 else "worse"
 
 
 def compare_systems(

@@ -1,5 +1,6 @@
 """The comparison of systems as a page to read, in Markdown."""
 
+from nearfar.comparison.records import Difference, Figure
 from nearfar.systems.metrics import METRICS
 from nearfar.systems.tables import markdown
 
@@ -12,8 +13,8 @@ is below 0.05."""
 TITLES = {"omega": "Ω official", "omega_own": "Ω own-domain"}
 
 
-def as_page(figures: list, differences: list, resamples: int) -> str:
-    """Return the page of the Figures and Differences of compare.compare_sections, made with so many ``resamples``."""
+def as_page(figures: list[Figure], differences: list[Difference], resamples: int) -> str:
+    """Return the page of what compare.compare_sections found with so many ``resamples``."""
     blocks = ["# Comparison of systems", EXPLAINED.format(resamples=resamples), _totals(figures)]
     for kind, title in TITLES.items():
         pairs = [pair for pair in differences if pair.metric == kind]
