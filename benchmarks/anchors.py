@@ -11,35 +11,35 @@ from pathlib import Path
 import numpy as np
 import yaml
 
-from nearfar.comparison.compare import as_page, compare
-from nearfar.systems.evaluation import labelled_sections
+from nearfar.comparison.compare import compare_sections
+from nearfar.comparison.page import as_page
+from nearfar.systems.sections import Section, labelled_sections
 
 ROOT = Path(__file__).parents[1]
 ANCHORS = ROOT.parent / "shared/real/anchors"
 RESULTS = ROOT / "results/emulated"
 
 
-def anchor_sections(path, ours):
+def anchor_sections(path: Path, ours: list[Section]) -> list[Section]:
     """Return the sections of an anchor's csv (machine, file, domain, anomaly, score), clips as in ``ours``."""
     with open(path, newline="") as file:
         scores = {(row["machine"], row["file"]): float(row["score"]) for row in csv.DictReader(file)}
-    return [part | {"scores": np.array([scores[part["machine"], name] for name in part["file"]])} for part in ours]
+    return [part.with_scores(np.array([scores[part.machine, name] for name in part.file])) for part in ours]
 
 
 def main():
     """Print the page."""
     machines = sorted(path.stem for path in (RESULTS / "clips").glob("*.parquet"))
-    clips = [RESULTS / "clips" / f"{machine}.parquet" for machine in machines]
+    clips = {machine: RESULTS / "clips" / f"{machine}.parquet" for machine in machines}
     systems = yaml.safe_load((ROOT / "config/config.yaml").read_text())["systems"]
     folders = {name: RESULTS / name / "scores" for name in systems} | {"our raw": RESULTS / "normalized/raw"}
     sections = {
-        name: list(labelled_sections(machines, clips, [folder / f"{machine}.parquet" for machine in machines]))
+        name: labelled_sections(clips, {machine: folder / f"{machine}.parquet" for machine in machines})
         for name, folder in folders.items()
     }
     for path in sorted(ANCHORS.glob("*.csv")):
         sections[path.stem] = anchor_sections(path, sections["our raw"])
-    rows = compare(sections, seed=0, resamples=2000)
-    print(as_page(rows, list(sections), 2000), end="")
+    print(as_page(*compare_sections(sections, seed=0, resamples=2000), 2000), end="")
 
 
 if __name__ == "__main__":

@@ -150,14 +150,14 @@ def calls(folder, machines):
         for name in detectors(project):
             parts[f"`{name}`"] = sum(cpu(detect, project, name, machine, out) for machine in machines)
         start = time.process_time()
-        clips = [project.folder / f"results/clips/{machine}.parquet" for machine in machines]
+        clips = {machine: project.folder / f"results/clips/{machine}.parquet" for machine in machines}
         for system in SYSTEMS:
             weights = weights_of(project.config["systems"][system]["weights"], project.config["core"])
-            fused = [out / f"{system}/{machine}.parquet" for machine in machines]
-            for machine, path in zip(machines, fused, strict=True):
+            fused = {machine: out / f"{system}/{machine}.parquet" for machine in machines}
+            for machine, path in fused.items():
                 normalized = {name: out / f"normalized/{name}/{machine}.parquet" for name in sorted(weights)}
                 fuse_machine(normalized, path, weights=weights, ranks="test", percentile=90)
-            evaluate_machines(machines, clips, fused, path=out / f"{system}/eval.csv")
+            evaluate_machines(clips, fused, out / f"{system}/eval.csv")
         parts["fusion and evaluation"] = time.process_time() - start
     print(json.dumps(parts))
 

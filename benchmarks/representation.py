@@ -19,8 +19,9 @@ from pathlib import Path
 import numpy as np
 import yaml
 
-from nearfar.comparison.bootstrap import interval, omegas, resample
-from nearfar.systems.evaluation import labelled_sections
+from nearfar.comparison.bootstrap import interval, resample
+from nearfar.systems.metrics import omega
+from nearfar.systems.sections import labelled_sections
 
 ROOT = Path(__file__).parents[1]
 FOLDER = Path("results/representation")
@@ -69,10 +70,10 @@ def measure(variant, name, data, cores):
 
 def drawn(kept, system, kind):
     """Return Ω in percent of a variant's system under 2,000 draws, the sample itself first."""
-    paths = sorted((kept / system / "scores").glob("*.parquet"))
-    clips = [kept.parent / "work/clips" / path.name for path in paths]
-    sections = list(labelled_sections([path.stem for path in paths], clips, paths))
-    return 100 * omegas(resample(sections, seed=0, resamples=2000), kind)
+    scores = {path.stem: path for path in sorted((kept / system / "scores").glob("*.parquet"))}
+    clips = {machine: kept.parent / "work/clips" / path.name for machine, path in scores.items()}
+    sections = labelled_sections(clips, scores)
+    return 100 * omega(resample(sections, seed=0, resamples=2000), kind)
 
 
 def over_seeds(values, against):

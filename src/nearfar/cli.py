@@ -92,7 +92,7 @@ def add_evaluate(commands):
 def evaluate(arguments):
     """Print the table of a folder of score files. Raises NearfarError where scores and truth do not match."""
     from nearfar.jobs.files import write_text
-    from nearfar.systems.evaluation import evaluate_folder
+    from nearfar.systems.score_folder import evaluate_folder
     from nearfar.systems.tables import readable
 
     table = evaluate_folder(arguments.folder, arguments.truth)
@@ -132,14 +132,15 @@ def add_table(commands):
 
 
 def table(arguments):
-    """Print the table in a file. Raises NearfarError where there is no such file."""
+    """Print the table in a file. Raises NearfarError where there is no such file, or one that is no table of Ω."""
     from pathlib import Path
 
+    from nearfar.data.documents import read_bytes
     from nearfar.systems.tables import readable
 
     if not Path(arguments.file).is_file():
         raise NearfarError(f"{arguments.file}: no such file; make it with snakemake --cores 2 {arguments.file}")
-    print(readable(Path(arguments.file).read_text(encoding="utf-8"), arguments.file))
+    print(readable(read_bytes(arguments.file).decode(errors="replace"), arguments.file))
 
 
 def add_verify(commands):

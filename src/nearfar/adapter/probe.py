@@ -4,14 +4,12 @@ It reads the labels of test clips, so it describes a representation and chooses 
 says so (``select: probe``), which flatters the result.
 """
 
-import csv
-import io
-
 import numpy as np
 
 from nearfar.data.views import read_views
 from nearfar.jobs.files import read_table, write_text
 from nearfar.systems.metrics import auc
+from nearfar.systems.tables import csv_table
 
 FIELDS = ("when", "epoch", "machine", "auc_source", "auc_target", "auc_mean")
 
@@ -50,8 +48,8 @@ def probe(train, test, label, domain, *, machine, epoch, when="epoch"):
     row = {"when": when, "epoch": epoch, "machine": machine}
     for name in ("source", "target"):
         own = domain == name
-        normal, anomalous = (scores[own & (label == word)] for word in ("normal", "anomaly"))
-        row[f"auc_{name}"] = float(auc(normal, anomalous)) if _both(label[own]) else float("nan")
+        area = auc(scores[own], label[own] == "anomaly")[0] if _both(label[own]) else np.nan
+        row[f"auc_{name}"] = float(area)
     return row | {"auc_mean": float(np.nanmean([row["auc_source"], row["auc_target"]]))}
 
 
@@ -80,16 +78,8 @@ def write_probe(clips, frozen, adapted, training, epochs, table, figure):
     rows += [{name: between[name][i] for name in FIELDS} for i in range(len(between["epoch"]))]
     chosen = int(log["epoch"][log["chosen"]][0])
     rows += probe_files(clips, adapted, epoch=chosen, when="after")
-    text = io.StringIO()
-    writer = csv.DictWriter(text, FIELDS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({name: _shown(value) for name, value in row.items()} for row in rows)
-    write_text(table, text.getvalue())
+    write_text(table, csv_table(rows, FIELDS))
     plot(log, rows, figure)
-
-
-def _shown(value):
-    return f"{value:.4f}" if isinstance(value, float) else value
 
 
 def plot(log, rows, path):

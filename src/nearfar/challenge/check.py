@@ -1,6 +1,5 @@
 """Every rule of the challenge's submission format: ``nearfar validate``, and our own zip before it is put in place."""
 
-import math
 import re
 from collections import Counter
 from itertools import chain, islice
@@ -9,16 +8,14 @@ from typing import NamedTuple
 
 from nearfar.challenge import metadata as submission_meta
 from nearfar.challenge.package import Package
+from nearfar.challenge.rows import FILES, decoded, row_breaches
 from nearfar.data import dataset
-from nearfar.data.names import parse
 from nearfar.errors import NearfarError, error_prefix, one_line
 
-FILES = ("anomaly_score", "decision_result")
 SECTION = "00"
 LABEL = re.compile(r"([A-Za-z][A-Za-z-]*_[A-Za-z0-9-]+_task2)_([1-4])")
 LABEL_LIKE = "<Surname>_<Affiliation>_task2_<1 to 4>"
 TABLE = re.compile(rf"({'|'.join(FILES)})_([^/]+)_section_{SECTION}_test\.csv")
-NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 SYSTEMS = 4
 LISTED, COUNTED = 100, 10_000  # breaches that are printed, and those after them that are counted
 
@@ -64,7 +61,7 @@ def _within(files, tables):
         if match := TABLE.fullmatch(file):
             rows = {}
             tables[match[2], label, match[1]] = name, rows
-            yield from _table(name, data, match[1], rows)
+            yield from row_breaches(name, data, match[1], SECTION, rows)
         elif file == f"{label}.meta.yaml":
             yield from _meta(name, data, label)
 
@@ -92,67 +89,10 @@ def _layout(files, labels):
             )
 
 
-def _text(data):
-    """Return the text of a file, None where it has none, and the list of its breaches."""
-    try:
-        text = data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        return None, [f"line {data[: error.start].count(10) + 1}: not UTF-8; save it as that"]
-    if text.startswith("\ufeff"):
-        return text[1:], ["line 1: begins with a byte order mark; save it as UTF-8 without one"]
-    return text, []
-
-
 def _meta(name, data, label):
-    text, found = _text(data)
+    text, found = decoded(data)
     for breach in chain(found, () if text is None else submission_meta.breaches(text, label)):
         yield f"{name}, {breach}"
-
-
-def _table(name, data, kind, rows):
-    """Yield the breaches of a csv file; put its clips into the dict ``rows``, with the line of each."""
-    text, found = _text(data)
-    yield from (f"{name}, {breach}" for breach in found)
-    lines = (text or "").split("\n")
-    for number, line in enumerate(lines[:-1] if lines[-1] == "" else lines, 1):
-        file, *values = line.removesuffix("\r").split(",")
-        is_clip = _is_clip(file)
-        if fault := _row_fault(number, file, values, kind, rows, is_clip):
-            yield f"{name}, line {number}: {fault}"
-        if is_clip:
-            rows.setdefault(file, number)
-    if text is not None and not rows:
-        yield f"{name}: no clip in it; write one row a test clip"
-
-
-def _row_fault(number, file, values, kind, rows, is_clip):
-    """Return what is wrong with a row, or None; rows: dict from clip to line of those before."""
-    if not file and not values:
-        return "empty; delete it"
-    if len(values) != 1:
-        return f"{len(values) + 1} columns; write two, file name and value"
-    if number == 1 and not is_clip and not NUMBER.fullmatch(values[0]):
-        return "a header; delete it"
-    if not is_clip:
-        return f"{file[:80]!r} is no test clip of section {SECTION}; write section_{SECTION}_0000.wav or the like"
-    if file in rows:
-        return f"{file} stands in line {rows[file]} already; delete one"
-    return _value_fault(values[0], kind)
-
-
-def _value_fault(value, kind):
-    if kind == "decision_result":
-        return None if value in ("0", "1") else f"decision {value[:80]!r}; write 0 or 1"
-    if NUMBER.fullmatch(value) and math.isfinite(float(value)):
-        return None
-    return f"score {value[:80]!r}; write a finite number"
-
-
-def _is_clip(file):
-    try:
-        return parse(file, "test").section == SECTION
-    except NearfarError:
-        return False
 
 
 def _machines(tables, labels):
@@ -202,6 +142,6 @@ def _clips(tables, folders, root, count):
 
 def _differences(name, rows, wanted, place):
     for file in sorted(rows.keys() - wanted):
-        yield f"{name}, line {rows[file]}: {file} is not among the clips of {place}; delete it"
+        yield f"{name}, line {rows[file].line}: {file} is not among the clips of {place}; delete it"
     for file in sorted(wanted - rows.keys()):
         yield f"{name}: lacks {file} of {place}; add its row"

@@ -16,6 +16,7 @@ from nearfar.data.names import HIDDEN, Name, attribute_pairs, parse
 from nearfar.errors import NearfarError, one_line
 from nearfar.jobs.files import write_text
 from nearfar.jobs.progress import bar
+from nearfar.systems.tables import markdown
 
 Folders = Mapping[str, str | Path]  # a machine's name to its folder
 Expected = Mapping[str, dict[str, Any]]  # a machine's name to what nearfar.challenge.sets.expected says of it
@@ -42,7 +43,7 @@ def summary(folders: Folders, expected: Expected) -> tuple[str, list[str]]:
     folders: dict from machine to folder; expected: dict from machine to what nearfar.challenge.expected says of it,
     and nothing of a machine whose clips only have to be usable.
     """
-    rows, faults, doubtful = [COLUMNS, ("---",) * len(COLUMNS)], [], []
+    rows, faults, doubtful = [], [], []
     for machine, folder in bar(folders.items(), "verify", "machine"):
         clips, wrong, odd = inspect(folder)
         if clips or not wrong:  # else the faults say why there is none
@@ -51,9 +52,8 @@ def summary(folders: Folders, expected: Expected) -> tuple[str, list[str]]:
         rows.append(_row(machine, clips))
         faults += gathered(wrong)
         doubtful += gathered(odd)
-    table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
     lines = "\n".join([*(f"- {fault}" for fault in faults), *(f"- warning: {doubt}" for doubt in doubtful)])
-    return f"# Data\n\n{table}\n\n{said(faults).capitalize()}.\n\n{lines}".strip() + "\n", faults
+    return f"# Data\n\n{markdown(rows, COLUMNS)}\n\n{said(faults).capitalize()}.\n\n{lines}".strip() + "\n", faults
 
 
 def inspect(folder: str | Path) -> tuple[Clips, list[Fault], list[Fault]]:

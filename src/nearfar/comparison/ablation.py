@@ -1,22 +1,39 @@
 """What each detector is worth: alone, beside the density core, taken out of a system; and each literal form."""
 
-from nearfar.comparison.bootstrap import OMEGA, interval, omegas, resample
-from nearfar.errors import NearfarError
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from nearfar.comparison.bootstrap import interval, resample
+from nearfar.errors import error_prefix
 from nearfar.jobs.files import write_text
-from nearfar.systems.evaluation import labelled_sections
 from nearfar.systems.fusion import test_ranks, weighted
-from nearfar.systems.tables import csv_text
+from nearfar.systems.metrics import OMEGA, omega
+from nearfar.systems.sections import Section, labelled_sections
+from nearfar.systems.tables import csv_table
 from nearfar.systems.weights import weights_of
 
-FIELDS = ("group", "variant", "against") + tuple(
+FIGURES = tuple(
     f"{kind}{end}"
     for kind in OMEGA
     for end in ("", "_low", "_high", "_difference", "_difference_low", "_difference_high")
 )
 
 
-def variants(systems, core, detectors, taken_apart):
-    """Return the variants, a list of (group, name, weights, name of the variant it is compared with or None).
+class Variant(NamedTuple):
+    """A fusion: the group and name it stands under, its weights, and the name of the variant it is compared with."""
+
+    group: str
+    name: str
+    weights: dict[str, float]
+    against: str | None
+
+
+def variants(
+    systems: dict[str, dict[str, float]], core: list[str], detectors: dict[str, str | None], taken_apart: str
+) -> list[Variant]:
+    """Return the variants to be told apart.
 
     systems: dict from system to its weights without the core's; core: the detectors of the density core; detectors:
     dict from every detector to the one whose other form it is, or None; taken_apart: the system whose parts are
@@ -24,22 +41,18 @@ def variants(systems, core, detectors, taken_apart):
     """
     whole = weights_of(systems[taken_apart], core)
     density = weights_of({}, core)
-    found = [("core", "core", density, None)]
     ours = [name for name, form in detectors.items() if form is None]
-    found += [("alone", name, {name: 1.0}, None) for name in ours]
     share = 1 / (len(core) + 1)
     beside = [name for name in ours if name not in core and name in whole]
-    found += [("beside the core", f"core + {name}", weights_of({name: share}, core), "core") for name in beside]
     fusions = {name: weights_of(given, core) for name, given in systems.items()}
-    found += [("system", name, w, "core") for name, w in fusions.items() if len(w) > 1 and w != density]
-    found += [("taken out", f"{taken_apart} - {name}", _without(whole, name), taken_apart) for name in sorted(whole)]
-    for name, form in detectors.items():
-        if form:
-            found.append(("literal", name, {name: 1.0}, form))
-        if form in whole:
-            swapped = {name if key == form else key: weight for key, weight in whole.items()}
-            found.append(("literal", f"{taken_apart}, {name} for {form}", swapped, taken_apart))
-    return found
+    return [
+        Variant("core", "core", density, None),
+        *(Variant("alone", name, {name: 1.0}, None) for name in ours),
+        *(Variant("beside the core", f"core + {name}", weights_of({name: share}, core), "core") for name in beside),
+        *(Variant("system", name, w, "core") for name, w in fusions.items() if len(w) > 1 and w != density),
+        *(Variant("taken out", f"{taken_apart} - {n}", _without(whole, n), taken_apart) for n in sorted(whole)),
+        *(variant for name, form in detectors.items() if form for variant in _literal(name, form, whole, taken_apart)),
+    ]
 
 
 def _without(weights, name):
@@ -47,49 +60,64 @@ def _without(weights, name):
     return {key: weight / sum(rest.values()) for key, weight in rest.items()}
 
 
-def ranked_sections(detectors, machines, clips, normalized):
-    """Return a dict from detector to its sections (evaluation.labelled_sections), the scores as test ranks.
+def _literal(name, form, whole, taken_apart):
+    """Yield another form of a detector by itself and, where the system has the detector, in its place."""
+    yield Variant("literal", name, {name: 1.0}, form)
+    if form in whole:
+        swapped = {name if key == form else key: weight for key, weight in whole.items()}
+        yield Variant("literal", f"{taken_apart}, {name} for {form}", swapped, taken_apart)
 
-    normalized: paths, all machines of the first detector, then all of the second, and so on.
-    Raises NearfarError where no machine has labelled test clips.
+
+def ranked_sections(
+    clips: dict[str, str | Path], normalized: dict[str, dict[str, str | Path]]
+) -> dict[str, list[Section]]:
+    """Return a dict from detector to its sections (``labelled_sections``), the scores as test ranks.
+
+    clips: dict from machine to path; normalized: dict from detector to a dict from machine to path.
     """
-    count = len(machines)
-    files = {name: normalized[i * count : (i + 1) * count] for i, name in enumerate(detectors)}
-    ranked = {name: list(labelled_sections(machines, clips, paths, test_ranks)) for name, paths in files.items()}
-    if not all(ranked.values()):
-        raise NearfarError("no machine has labelled test clips; name them as README.md says")
-    return ranked
+    return {name: labelled_sections(clips, paths, test_ranks) for name, paths in normalized.items()}
 
 
-def fused(ranked, weights):
+def fused(ranked: dict[str, list[Section]], weights: dict[str, float]) -> list[Section]:
     """Return the sections with the weighted sum of the detectors' ranks as scores (Eq. 1)."""
     by_section = zip(*(ranked[name] for name in weights), strict=True)
     return [
-        parts[0]
-        | {"scores": weighted({name: part["scores"] for name, part in zip(weights, parts, strict=True)}, weights)}
+        parts[0].with_scores(weighted({name: p.score for name, p in zip(weights, parts, strict=True)}, weights))
         for parts in by_section
     ]
 
 
-def write_ablation(found, machines, clips, detectors, normalized, path, *, seed, resamples):
+def write_ablation(
+    found: list[Variant],
+    clips: dict[str, str | Path],
+    normalized: dict[str, dict[str, str | Path]],
+    path: str | Path,
+    *,
+    seed: int,
+    resamples: int,
+) -> None:
     """Write ablation.csv: Ω of every variant with its interval, and its paired difference to what it is compared with.
 
     found: from ``variants``; the rest as in ``ranked_sections``. Fusion is by test ranks.
     """
-    ranked = ranked_sections(detectors, machines, clips, normalized)
-    values = {name: resample(fused(ranked, weights), seed=seed, resamples=resamples) for _, name, weights, _ in found}
-    rows = [{"group": group, "variant": name} | figures(values, name, against) for group, name, _, against in found]
-    write_text(path, csv_text(FIELDS, rows))
+    with error_prefix(path):
+        ranked = ranked_sections(clips, normalized)
+    values = {v.name: resample(fused(ranked, v.weights), seed=seed, resamples=resamples) for v in found}
+    rows = [{"group": v.group, "variant": v.name} | figures(values, v.name, v.against) for v in found]
+    write_text(path, csv_table(rows, ("group", "variant", "against", *FIGURES), percent=FIGURES))
 
 
-def figures(values, name, against):
-    """Return both Ω of a variant with intervals and, where it is compared, the paired differences."""
+def figures(values: dict[str, np.ndarray], name: str, against: str | None) -> dict[str, str | float | None]:
+    """Return both Ω of a variant with intervals and, where it is compared, the paired differences.
+
+    values: dict from variant to bootstrap.resample's draws.
+    """
     row = {"against": against}
     for kind in OMEGA:
-        drawn = omegas(values[name], kind)
+        drawn = omega(values[name], kind)
         row |= _triple(kind, drawn)
         if against:
-            row |= _triple(f"{kind}_difference", drawn - omegas(values[against], kind))
+            row |= _triple(f"{kind}_difference", drawn - omega(values[against], kind))
     return row
 
 

@@ -6,7 +6,7 @@ from nearfar.data.names import HIDDEN
 from nearfar.data.views import read_views
 from nearfar.errors import NearfarError
 from nearfar.jobs.files import read_table, replacing, write_table, write_text
-from nearfar.systems.tables import csv_text
+from nearfar.systems.tables import csv_table
 
 
 def write_classes(clips, embeddings, path, pseudo=True):
@@ -27,9 +27,7 @@ def show_classes(clips, embeddings, classes, table, figure):
     """Write the classes of a machine's training clips for a person: a csv table, and a plot of what was clustered."""
     known, (vectors,) = read_views(clips, [embeddings], "train")
     rows = read_table(classes)
-    fields = ("file", "class", "cluster", "silhouette")
-    cells = zip(*(rows[name].astype(str) if name != "silhouette" else rows[name] for name in fields), strict=True)
-    write_text(table, csv_text(fields, (dict(zip(fields, row, strict=True)) for row in cells), plain=("silhouette",)))
+    write_text(table, csv_table(rows, ("file", "class", "cluster", "silhouette")))
     place = dict(zip(known["file"], directions(vectors)[:, :2], strict=True))
     domain = dict(zip(known["file"], known["domain"], strict=True))
     points = np.array([place[file] for file in rows["file"]])

@@ -3,14 +3,14 @@
 import numpy as np
 
 
-def test_ranks(scores):
+def test_ranks(scores: np.ndarray) -> np.ndarray:
     """Return the ranks in (0, 1] of the scores (clips,) within their own set; equal scores share their mean rank."""
     ordered = np.sort(scores)
     below, upto = np.searchsorted(ordered, scores, "left"), np.searchsorted(ordered, scores, "right")
     return (below + upto + 1) / (2 * len(scores))
 
 
-def train_ranks(scores, training):
+def train_ranks(scores: np.ndarray, training: np.ndarray) -> np.ndarray:
     """Return the ranks of ``scores`` among the cross-fitted ``training`` scores.
 
     The interpolated distribution function of the training scores, 0 at the smallest and 1 at the largest, with
@@ -25,7 +25,14 @@ def train_ranks(scores, training):
     return inside + above - below
 
 
-def fuse(train, test, weights, *, ranks="test", percentile=90.0):
+def fuse(
+    train: dict[str, np.ndarray],
+    test: dict[str, np.ndarray],
+    weights: dict[str, float],
+    *,
+    ranks: str,
+    percentile: float,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return (fused scores of the test clips (m,), their decisions (m,) of 0 | 1, training scores (n,)).
 
     train, test: dict from detector to normalized scores (n,) and (m,). ranks: "test" ranks within the test set,
@@ -41,6 +48,6 @@ def fuse(train, test, weights, *, ranks="test", percentile=90.0):
     return weighted({name: test_ranks(test[name]) for name in weights}, weights), decision, training
 
 
-def weighted(ranks, weights):
+def weighted(ranks: dict[str, np.ndarray], weights: dict[str, float]) -> np.ndarray:
     """Return the weighted sum of ``ranks``, a dict from detector to (clips,), always in the same order (Eq. 1)."""
     return sum(weight * ranks[name] for name, weight in sorted(weights.items()))

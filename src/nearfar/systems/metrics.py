@@ -3,69 +3,79 @@
 import numpy as np
 
 EPS = np.finfo(np.float64).eps
+METRICS = ("auc_source", "auc_target", "pauc", "auc_source_own", "auc_target_own")
+OMEGA = {"omega": [0, 1, 2], "omega_own": [3, 4, 2]}  # the METRICS that each Ω is the harmonic mean of
 
 
-def auc(normal, anomalous):
-    """Return the area under the ROC curve: the share of pairs in which the anomaly scores higher, ties a half.
+def auc(
+    scores: np.ndarray, anomalous: np.ndarray, counts: np.ndarray | None = None, max_fpr: float = 1.0
+) -> np.ndarray:
+    """Return the area under the ROC curve, (draws,), up to ``max_fpr`` standardised after McClish (1989).
 
-    normal: (n,), anomalous: (m,) scores, neither empty.
+    scores: (clips,); anomalous: (clips,) booleans, of both kinds; counts: (draws, clips), how often each draw has each
+    clip, None for every clip once. The same as sklearn.metrics.roc_auc_score(…, max_fpr=…), which the challenge uses:
+    0.5 is chance, 1 the best. Areas are summed in clips and divided once, so that equal curves have equal areas.
     """
-    ordered = np.sort(normal)
-    below = np.searchsorted(ordered, anomalous, "left") + np.searchsorted(ordered, anomalous, "right")
-    return below.sum() / (2 * len(normal) * len(anomalous))
-
-
-def pauc(normal, anomalous, max_fpr=0.1):
-    """Return the partial area up to ``max_fpr``, standardised after McClish (1989): 0.5 is chance, 1 the best.
-
-    The same as sklearn.metrics.roc_auc_score(…, max_fpr=0.1), which the challenge uses.
-    """
-    thresholds = np.unique(np.concatenate([normal, anomalous]))[::-1]
-    fpr, tpr = (np.append(0, _share_from(thresholds, scores)) for scores in (normal, anomalous))
-    stop = np.searchsorted(fpr, max_fpr, "right")
-    # as sklearn: the curve is cut on the segment that crosses max_fpr
-    x = np.append(fpr[:stop], max_fpr)
-    y = np.append(tpr[:stop], np.interp(max_fpr, fpr[stop - 1 : stop + 1], tpr[stop - 1 : stop + 1]))
-    area = np.trapezoid(y, x)
+    counts = np.ones((1, len(scores))) if counts is None else counts
+    order = np.argsort(-scores, kind="stable")
+    ends = np.flatnonzero(np.diff(scores[order], append=np.nan))  # equal scores are one step of the curve
+    false, true = (_steps(counts[:, order] * kind[order], ends) for kind in (~anomalous, anomalous))
+    normals, anomalies = false[:, -1], true[:, -1]
+    run = np.diff(false)
+    width = np.diff(np.minimum(false, max_fpr * normals[:, None]))  # less than the run where max_fpr cuts it
+    share = np.divide(width, run, out=np.zeros_like(run), where=run > 0)
+    area = (width * (true[:, :-1] + share * np.diff(true) / 2)).sum(axis=1) / (normals * anomalies)
+    if max_fpr == 1:
+        return area
     least = max_fpr**2 / 2
     return 0.5 * (1 + (area - least) / (max_fpr - least))
 
 
-def _share_from(thresholds, scores):
-    return (len(scores) - np.searchsorted(np.sort(scores), thresholds, "left")) / len(scores)
+def _steps(counts, ends):
+    """Return the clips from the highest score down to each of the ``ends``, with a leading 0: (draws, 1 + ends)."""
+    steps = np.zeros((len(counts), 1 + len(ends)))
+    steps[:, 1:] = counts.cumsum(axis=1)[:, ends]
+    return steps
 
 
-def harmonic_mean(values):
-    """Return the harmonic mean of values in [0, 1], each floored at machine epsilon as the challenge does."""
-    return len(values) / np.sum(1 / np.maximum(np.asarray(values, float), EPS))
+def section_metrics(
+    scores: np.ndarray, anomalous: np.ndarray, target: np.ndarray, counts: np.ndarray | None = None
+) -> np.ndarray:
+    """Return the METRICS of one section under each draw, (draws, 5) fractions.
 
-
-def section_metrics(scores, anomalous, target, decisions=None):
-    """Return the metrics of one section as fractions.
-
-    scores: (clips,); anomalous, target: (clips,) booleans; decisions: (clips,) of 0 | 1 or None.
+    scores: (clips,); anomalous, target: (clips,) booleans, all four kinds of clip there; counts: as in ``auc``.
     Official: auc_source and auc_target set a domain's normal clips against all anomalies; ``_own`` against that
-    domain's anomalies alone, as the paper's table does. pauc takes both domains together. precision, recall and f1 are
-    the means over the two domains, each from its own clips.
+    domain's anomalies alone, as the paper's table does. pauc takes both domains together, up to 0.1.
     """
-    row = {}
-    for name, domain in (("source", ~target), ("target", target)):
-        row[f"auc_{name}"] = auc(scores[~anomalous & domain], scores[anomalous])
-        row[f"auc_{name}_own"] = auc(scores[~anomalous & domain], scores[anomalous & domain])
-    row["pauc"] = pauc(scores[~anomalous], scores[anomalous])
-    row["omega"] = harmonic_mean([row["auc_source"], row["auc_target"], row["pauc"]])
-    row["omega_own"] = harmonic_mean([row["auc_source_own"], row["auc_target_own"], row["pauc"]])
-    if decisions is not None:
-        parts = [_decided(decisions[domain], anomalous[domain]) for domain in (~target, target)]
-        row |= {key: np.mean([part[key] for part in parts]) for key in ("precision", "recall", "f1")}
-    return row
+    counts = np.ones((1, len(scores))) if counts is None else counts
+
+    def among(kept, max_fpr=1.0):
+        return auc(scores[kept], anomalous[kept], counts[:, kept], max_fpr)
+
+    official = [among(~target | anomalous), among(target | anomalous), among(np.ones_like(target), 0.1)]
+    return np.stack([*official, among(~target), among(target)], axis=1)
 
 
-def _decided(decisions, anomalous):
-    hits = np.sum((decisions == 1) & anomalous)
-    flagged, wanted = np.sum(decisions == 1), np.sum(anomalous)
-    return {
-        "precision": hits / max(flagged, 1),
-        "recall": hits / max(wanted, 1),
-        "f1": 2 * hits / max(flagged + wanted, 1),
-    }
+def decision_metrics(decision: np.ndarray, anomalous: np.ndarray, target: np.ndarray) -> dict[str, float]:
+    """Return precision, recall and f1: the means over the two domains, each from its own clips.
+
+    decision: (clips,) of 0 | 1; anomalous, target: (clips,) booleans.
+    """
+    parts = [_decided(decision[domain] == 1, anomalous[domain]) for domain in (~target, target)]
+    return dict(zip(("precision", "recall", "f1"), np.mean(parts, axis=0), strict=True))
+
+
+def _decided(flagged, anomalous):
+    hits = (flagged & anomalous).sum()
+    flags, wanted = flagged.sum(), anomalous.sum()
+    return hits / max(flags, 1), hits / max(wanted, 1), 2 * hits / max(flags + wanted, 1)
+
+
+def harmonic_mean(values: np.ndarray, axis: int | tuple[int, ...] | None = None) -> np.ndarray:
+    """Return the harmonic mean of values in [0, 1] along ``axis``, each floored at machine epsilon by the challenge."""
+    return 1 / np.mean(1 / np.maximum(values, EPS), axis=axis)
+
+
+def omega(values: np.ndarray, kind: str = "omega") -> np.ndarray:
+    """Return Ω, the harmonic mean over sections and three metrics, of ``values`` (…, sections, 5): (…)."""
+    return harmonic_mean(values[..., OMEGA[kind]], axis=(-2, -1))

@@ -1,18 +1,33 @@
 """One system on one machine: fused scores, decisions and the list of clips to listen to."""
 
-import csv
-import io
+from pathlib import Path
 
 import numpy as np
 
-from nearfar.jobs.files import read_table, write_table, write_text
+from nearfar.data.clips import read_clips
+from nearfar.errors import NearfarError, error_prefix
+from nearfar.jobs.files import write_table, write_text
 from nearfar.systems.fusion import fuse
+from nearfar.systems.sections import read_scores, refuse_broken, refuse_mismatch
+from nearfar.systems.tables import csv_table
 
 
-def fuse_machine(normalized, path, *, weights, ranks, percentile):
-    """Fuse the normalized scores (dict from detector to path) of a machine and write file, score and decision."""
-    tables = {name: read_table(file) for name, file in normalized.items()}
+def fuse_machine(
+    normalized: dict[str, str | Path], path: str | Path, *, weights: dict[str, float], ranks: str, percentile: float
+) -> None:
+    """Fuse the normalized scores (dict from detector to path) of a machine and write file, score and decision.
+
+    Raises NearfarError where the detectors do not score the same clips in the same order, and where a normalized or
+    fused score is not finite.
+    """
+    tables = {name: read_scores(file) for name, file in normalized.items()}
     first = next(iter(tables.values()))
+    for name, table in tables.items():
+        if not all(np.array_equal(table[key], first[key]) for key in ("file", "split")):
+            raise NearfarError(
+                f"{normalized[name]}: not the clips of {next(iter(normalized.values()))} in their order; "
+                f"delete both and run again"
+            )
     train, test = first["split"] == "train", first["split"] == "test"
     score, decision, _ = fuse(
         {name: table["score"][train] for name, table in tables.items()},
@@ -21,18 +36,28 @@ def fuse_machine(normalized, path, *, weights, ranks, percentile):
         ranks=ranks,
         percentile=percentile,
     )
+    with error_prefix(path):
+        refuse_broken(first["file"][test], score)
     write_table(path, {"file": first["file"][test], "score": score, "decision": decision})
 
 
-def rank_machines(machines, clips, scores, path):
-    """Write ranking.csv: the test clips of every machine, the most anomalous first, with the path to listen to."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["machine", "rank", "score", "decision", "path"])
-    for machine, clip_table, score_table in zip(machines, clips, scores, strict=True):
-        known, fused = read_table(clip_table), read_table(score_table)
-        place = dict(zip(known["file"], known["path"], strict=True))
-        for rank, i in enumerate(np.argsort(-fused["score"], kind="stable"), 1):
-            word = "anomaly" if fused["decision"][i] else "normal"
-            writer.writerow([machine, rank, f"{fused['score'][i]:.4f}", word, place[fused["file"][i]]])
-    write_text(path, text.getvalue())
+def rank_machines(clips: dict[str, str | Path], scores: dict[str, str | Path], path: str | Path) -> None:
+    """Write ranking.csv: the test clips of every machine, the most anomalous first, with the path to listen to.
+
+    clips, scores: dicts from machine to the path of its clip table and of its fused scores. Raises NearfarError where
+    they name different clips, and for a score that is not finite.
+    """
+    rows = []
+    for machine in clips:
+        known, fused = read_clips(clips[machine], "test"), read_scores(scores[machine])
+        refuse_mismatch(scores[machine], fused["file"], known["file"], "clip table")
+        rows += _ranked(machine, known, fused)
+    write_text(path, csv_table(rows, ("machine", "rank", "score", "decision", "path")))
+
+
+def _ranked(machine, clips, fused):
+    place = dict(zip(clips["file"], clips["path"], strict=True))
+    for rank, i in enumerate(np.argsort(-fused["score"], kind="stable"), 1):
+        word = "anomaly" if fused["decision"][i] else "normal"
+        row = {"machine": machine, "rank": rank, "score": fused["score"][i]}
+        yield row | {"decision": word, "path": place[fused["file"][i]]}

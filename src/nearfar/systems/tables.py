@@ -1,7 +1,8 @@
-"""How tables look. Used while the workflow is parsed: no heavy import."""
+"""How tables look. Used while the workflow is parsed: no heavy import at the top."""
 
 import csv
 import io
+from collections.abc import Collection, Iterable, Sequence
 
 from nearfar.errors import NearfarError
 
@@ -11,28 +12,48 @@ COLUMNS = (
 )
 
 
-def csv_text(fields, rows, plain=()):
-    """Return rows (dicts of fractions and texts) as csv: percent with two decimals, ``plain`` fields with four."""
+def omega_csv(rows: Iterable[dict], first: str = COLUMNS[0]) -> str:
+    """Return rows (dicts of COLUMNS, fractions) as csv text, percent with two decimals; ``first`` heads the machines.
+
+    Without pandas, which would cost more than the evaluation.
+    """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(fields)
-    writer.writerows([_cell(row.get(name), name in plain) for name in fields] for row in rows)
+    writer.writerow([first, *COLUMNS[1:]])
+    for row in rows:
+        numbers = [f"{100 * row[name]:.2f}" if name in row else "" for name in COLUMNS[2:]]
+        writer.writerow([row["machine"], row["section"], *numbers])
     return text.getvalue()
 
 
-def _cell(value, plain):
-    if value is None or isinstance(value, str):
-        return value or ""
-    return f"{value:.4f}" if plain else f"{100 * value:.2f}"
+def csv_table(rows: Iterable[dict] | dict[str, Iterable], columns: Sequence[str], percent: Collection[str] = ()) -> str:
+    """Return a table for people as csv text: four decimals, or, of fractions in ``percent``, percent with two.
+
+    rows: dicts with some of the columns, or a dict of columns. What is absent or NaN is an empty cell.
+    """
+    import pandas as pd
+
+    table = pd.DataFrame(rows, columns=list(columns))
+    for name in percent:
+        table[name] = (100.0 * table[name].astype(float)).map("{:.2f}".format, na_action="ignore")
+    return table.to_csv(index=False, float_format="%.4f", lineterminator="\n")
 
 
-def readable(table, title):
+def markdown(rows: Iterable[Sequence[str]], columns: Sequence[str]) -> str:
+    """Return rows of text as a Markdown table, without a line end after the last row."""
+    import pandas as pd
+
+    table = pd.DataFrame(list(rows), columns=list(columns))
+    return table.to_markdown(index=False, tablefmt="github", disable_numparse=True)
+
+
+def readable(table: str, title: str) -> str:
     """Return the csv text of a table laid out for reading, under a title line.
 
     Raises NearfarError for another table than eval.csv or detectors.csv.
     """
     rows = list(csv.reader(io.StringIO(table)))
-    if not rows or rows[0][1:] != list(COLUMNS[1:]):
+    if not rows or rows[0][1:] != list(COLUMNS[1:]) or any(len(row) != len(COLUMNS) for row in rows):
         raise NearfarError(f"{title.strip()}: not a table of Ω; give an eval.csv or the detectors.csv")
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]).rstrip() for row in rows]

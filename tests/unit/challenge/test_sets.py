@@ -76,6 +76,9 @@ EXPECTED = {
 }
 
 
+ROW = "| alpha | 8 | 4 | 8 | 8 | 0.5 | spd |"  # but for its padding
+
+
 def table(folder):
     """Write the machine's attributes_00.csv and return its path and lines."""
     names = [f"alpha/{split}/{file}" for split, file in wav_files(folder)]
@@ -137,7 +140,7 @@ def test_is_a_line_of_the_summary(fault, tmp_path):
     write_machine(tmp_path, "alpha")
     table(tmp_path / "alpha")
     text, faults = summary({"alpha": tmp_path / "alpha"}, {"alpha": EXPECTED})
-    assert faults == [] and "| alpha | 8 | 4 | 8 | 8 | 0.5 | spd |" in text and "All is as expected." in text
+    assert faults == [] and ROW in " ".join(text.split()) and "All is as expected." in text
     fault(tmp_path / "alpha")
     text, faults = summary({"alpha": tmp_path / "alpha"}, {"alpha": EXPECTED})
     assert faults and all(f"- {line}\n" in text and "\n" not in line for line in faults)
@@ -147,7 +150,7 @@ def test_is_a_line_of_the_summary(fault, tmp_path):
 def test_the_command_verify(tmp_path, capsys):
     write_machine(tmp_path / "mine", "alpha")
     assert main(["verify", str(tmp_path / "mine")]) == 0
-    assert "| alpha | 8 | 4 | 8 | 8 | 0.5 | spd |" in capsys.readouterr().out
+    assert ROW in " ".join(capsys.readouterr().out.split())
     make(tmp_path, (ROOT / "tests/data/real_names.txt").read_text().split(), SETS)
     for arguments, fault in {
         (): "fan has no target-domain clip; put two or more",

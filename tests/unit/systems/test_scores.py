@@ -77,11 +77,12 @@ def test_the_core_shares_what_the_others_leave():
 def test_fusion_by_hand():
     train = {"a": np.arange(10.0), "b": np.arange(10.0)}
     test = {"a": np.array([1.0, 2.0, 3.0, 50.0]), "b": np.array([9.0, 1.0, 2.0, 60.0])}
-    score, decision, training = fuse(train, test, {"a": 0.75, "b": 0.25})
+    weights = {"a": 0.75, "b": 0.25}
+    score, decision, training = fuse(train, test, weights, ranks="test", percentile=90)
     np.testing.assert_allclose(score, 0.75 * np.array([0.25, 0.5, 0.75, 1]) + 0.25 * np.array([0.75, 0.25, 0.5, 1]))
     np.testing.assert_allclose(training, np.linspace(0, 1, 10))
     assert list(decision) == [0, 0, 0, 1]
-    by_train, same, _ = fuse(train, test, {"a": 0.75, "b": 0.25}, ranks="train")
+    by_train, same, _ = fuse(train, test, weights, ranks="train", percentile=90)
     np.testing.assert_allclose(by_train[:3], [1 / 12 + 0.25, 7 / 36, 11 / 36])
     assert by_train[3] > 1 and np.array_equal(same, decision)
 
@@ -89,6 +90,7 @@ def test_fusion_by_hand():
 def test_a_clip_is_judged_the_same_alone_by_train_ranks(rng):
     train = {name: rng.standard_normal(100) for name in "ab"}
     test = {name: rng.standard_normal(20) for name in "ab"}
-    together, *_ = fuse(train, test, {"a": 0.5, "b": 0.5}, ranks="train")
-    alone, *_ = fuse(train, {name: scores[:1] for name, scores in test.items()}, {"a": 0.5, "b": 0.5}, ranks="train")
+    how = {"weights": {"a": 0.5, "b": 0.5}, "ranks": "train", "percentile": 90}
+    together, *_ = fuse(train, test, **how)
+    alone, *_ = fuse(train, {name: scores[:1] for name, scores in test.items()}, **how)
     assert alone[0] == together[0]

@@ -1,13 +1,13 @@
 from nearfar.comparison.compare import compare_systems
 from nearfar.jobs.job import logged
+from nearfar.systems.sections import by_name
 
 if __name__ == "__main__":
     with logged(snakemake):
+        machines = snakemake.params.machines
         compare_systems(
-            snakemake.params.systems,
-            snakemake.params.machines,
-            snakemake.input.clips,
-            snakemake.input.scores,
+            dict(zip(machines, snakemake.input.clips, strict=True)),
+            by_name(snakemake.params.systems, machines, snakemake.input.scores),
             snakemake.output.table,
             snakemake.output.page,
             seed=snakemake.params.seed,

@@ -3,6 +3,9 @@ from nearfar.systems.evaluation import evaluate_machines
 
 if __name__ == "__main__":
     with logged(snakemake):
+        machines = snakemake.params.machines
         evaluate_machines(
-            snakemake.params.machines, snakemake.input.clips, snakemake.input.scores, path=snakemake.output[0]
+            dict(zip(machines, snakemake.input.clips, strict=True)),
+            dict(zip(machines, snakemake.input.scores, strict=True)),
+            snakemake.output[0],
         )

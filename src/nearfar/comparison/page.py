@@ -1,0 +1,59 @@
+"""The comparison of systems as a page to read, in Markdown."""
+
+from nearfar.comparison.records import Difference, Figure
+from nearfar.systems.metrics import METRICS
+from nearfar.systems.tables import markdown
+
+EXPLAINED = """\
+Percent. In brackets the 95 % interval of a paired bootstrap over clips ({resamples:,} draws, stratified by
+machine, domain and condition): optimistic where clips of one recording resemble each other. The interval
+that also draws machines anew is indicative only: a handful of machines says little about others. *better* or
+*worse* stands only where the interval of the paired difference excludes zero and Holm's p over all pairs
+is below 0.05."""
+TITLES = {"omega": "Ω official", "omega_own": "Ω own-domain"}
+
+
+def as_page(figures: list[Figure], differences: list[Difference], resamples: int) -> str:
+    """Return the page of what compare.compare_sections found with so many ``resamples``."""
+    blocks = ["# Comparison of systems", EXPLAINED.format(resamples=resamples), _totals(figures)]
+    for kind, title in TITLES.items():
+        pairs = [pair for pair in differences if pair.metric == kind]
+        blocks += [f"## {title}: paired differences", _pairs(pairs)] if pairs else []
+    for metric in METRICS:
+        blocks += [f"## {metric}", _machines([figure for figure in figures if figure.metric == metric])]
+    return "\n\n".join(blocks) + "\n"
+
+
+def _totals(figures):
+    columns, cells = ["system"], {}
+    for kind, title in TITLES.items():
+        columns += [title, "machines too"]
+        for figure in figures:
+            if figure.metric == kind:
+                machines = f"[{100 * figure.low_machines:.1f}, {100 * figure.high_machines:.1f}]"
+                cells.setdefault(figure.system, []).extend([_bracketed(figure), machines])
+    return markdown([[system, *row] for system, row in cells.items()], columns)
+
+
+def _pairs(pairs):
+    columns = ("system", "against", "difference", "Holm's p", "detectable", "rank correlation", "")
+    rows = [
+        (
+            *(pair.system, pair.against, _bracketed(pair, "+.2f", "+.1f"), f"{pair.p_holm:.3f}"),
+            *(f"{100 * pair.detectable:.1f}", f"{pair.spearman:.2f}", pair.verdict),
+        )
+        for pair in pairs
+    ]
+    return markdown(rows, columns)
+
+
+def _machines(figures):
+    systems = list(dict.fromkeys(figure.system for figure in figures))
+    rows = {}
+    for figure in figures:
+        rows.setdefault(figure.machine, []).append(_bracketed(figure, ".1f", ".0f"))
+    return markdown([[machine, *cells] for machine, cells in rows.items()], ["machine", *systems])
+
+
+def _bracketed(row, value=".2f", bound=".1f"):
+    return f"{100 * row.value:{value}} [{100 * row.low:{bound}}, {100 * row.high:{bound}}]"

@@ -1,0 +1,152 @@
+"""The scored test clips of a machine's section: what evaluation and comparison start from."""
+
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from itertools import product
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+
+from nearfar.data.clips import read_clips
+from nearfar.errors import NearfarError, error_prefix
+from nearfar.jobs.files import read_table
+
+Truth = dict[str, tuple[str, str, str]]  # from a clip's file name to its section, label and domain
+
+
+@dataclass(frozen=True, eq=False)
+class Section:
+    """The scored test clips of one section of a machine, in the order of their names.
+
+    file: (clips,) of text; score: (clips,), higher is more anomalous; anomalous, target: (clips,) booleans; decision:
+    (clips,) of 0 | 1, or None.
+    """
+
+    machine: str
+    section: str
+    file: np.ndarray
+    score: np.ndarray
+    anomalous: np.ndarray
+    target: np.ndarray
+    decision: np.ndarray | None = None
+
+    def with_scores(self, score: np.ndarray) -> Self:
+        """Return the same clips with other scores (clips,)."""
+        return replace(self, score=score)
+
+
+def by_name(names: Iterable[str], machines: Iterable[str], paths: Iterable[str]) -> dict[str, dict[str, str]]:
+    """Return a dict from name to a dict from machine to path: all machines of the first name come first."""
+    names, machines = list(names), list(machines)
+    found = dict(zip(product(names, machines), paths, strict=True))
+    return {name: {machine: found[name, machine] for machine in machines} for name in names}
+
+
+def labelled_sections(
+    clips: dict[str, str | Path], scores: dict[str, str | Path], transform: Callable | None = None
+) -> list[Section]:
+    """Return the sections of all machines whose test clips have labels.
+
+    clips, scores: dicts from machine to the path of its clip table and of its score table; transform: applied to the
+    scores (tests,) of a machine's test set. Raises NearfarError where no machine has labels, where only some clips of
+    one have, and as ``sections_of``.
+    """
+    found = []
+    for machine, clip_table in clips.items():
+        truth = _labels(machine, read_clips(clip_table, "test"))
+        if truth is None:
+            print(f"nearfar: {machine} has no labelled test clips and is left out of the table", file=sys.stderr)
+            continue
+        table = read_scores(scores[machine])
+        test = np.isin(table["file"], list(truth))
+        score = transform(table["score"][test]) if transform else table["score"][test]
+        decision = table["decision"][test] if "decision" in table else None
+        found += sections_of(machine, table["file"][test], score, truth, decision)
+    if not found:
+        raise NearfarError(
+            "no machine has labelled test clips; name them as README.md says, or list the clips to listen to with the "
+            "target <system>/ranking.csv"
+        )
+    return found
+
+
+def read_scores(path: str | Path) -> dict[str, np.ndarray]:
+    """Return the columns of a score table, ``file`` and ``score`` (clips,) among them.
+
+    Raises NearfarError as ``refuse_broken``.
+    """
+    table = read_table(path)
+    with error_prefix(path):
+        refuse_broken(table["file"], table["score"])
+    return table
+
+
+def refuse_broken(files: np.ndarray, scores: np.ndarray) -> None:
+    """Raise NearfarError where a score is not finite, or a clip has two. files, scores: (clips,)."""
+    broken = ~np.isfinite(scores)
+    if broken.any():
+        raise NearfarError(
+            f"the score of {files[broken][0]} is {scores[broken][0]}; mend the weight or the detector it comes from"
+        )
+    names, times = np.unique(np.asarray(files, str), return_counts=True)
+    if (times > 1).any():
+        raise NearfarError(f"{names[times > 1][0]} stands there twice; score each clip once")
+
+
+def _labels(machine, clips):
+    """Return the Truth of the test clips in a clip table, or None where none has a label."""
+    unlabelled = [file for file, label in zip(clips["file"], clips["label"], strict=True) if label is None]
+    if len(unlabelled) == len(clips["file"]):
+        return None
+    if unlabelled:
+        raise NearfarError(f"{machine}: {unlabelled[0]} has no label, other clips do; name all alike")
+    facts = zip(clips["section"], clips["label"], clips["domain"], strict=True)
+    return dict(zip(clips["file"], facts, strict=True))
+
+
+def sections_of(
+    machine: str, files: np.ndarray, scores: np.ndarray, truth: Truth, decisions: np.ndarray | None = None
+) -> list[Section]:
+    """Return the sections of one machine, scores and truth brought together by file name.
+
+    files, scores, decisions: (clips,) in any order. Raises NearfarError where scores and truth do not name the same
+    clips, for a score that is not finite, a decision other than 0 and 1, and where a section lacks one of the four
+    kinds of clip that Ω needs.
+    """
+    files = np.asarray(files, object)
+    with error_prefix(machine):
+        refuse_broken(files, scores)
+    refuse_mismatch(machine, files, truth, "truth")
+    if decisions is not None and not np.isin(decisions, (0, 1)).all():
+        raise NearfarError(f"{machine}: decisions other than 0 and 1; write 1 for an anomaly")
+    order = np.argsort(files.astype(str), kind="stable")
+    facts = np.array([truth[file] for file in files[order]])
+    found = []
+    for section in sorted(set(facts[:, 0])):
+        here = facts[:, 0] == section
+        chosen = order[here]
+        decision = None if decisions is None else decisions[chosen]
+        conditions = facts[here, 1] == "anomaly", facts[here, 2] == "target"
+        found.append(Section(machine, section, files[chosen], scores[chosen], *conditions, decision))
+        _refuse_missing(found[-1])
+    return found
+
+
+def refuse_mismatch(place: str | Path, files: Iterable[str], others: Iterable[str], of: str) -> None:
+    """Raise NearfarError, naming ``place``, where ``files`` are other clips than those ``of`` the scores or truth."""
+    unknown, missing = sorted(set(files) - set(others)), sorted(set(others) - set(files))
+    if unknown or missing:
+        what = f"{unknown[0]} is not in the {of}" if unknown else f"lacks {missing[0]} of the {of}"
+        raise NearfarError(f"{place}: {what} ({len(unknown)} unknown, {len(missing)} missing); name the same clips")
+
+
+def _refuse_missing(part):
+    for domain, there in (("source", ~part.target), ("target", part.target)):
+        for label, kind in (("normal", ~part.anomalous), ("anomaly", part.anomalous)):
+            if not (there & kind).any():
+                raise NearfarError(
+                    f"{part.machine}, section {part.section}: no {domain} {label} test clip, so Ω is not defined; "
+                    f"add some or leave the machine out of data.machines"
+                )
