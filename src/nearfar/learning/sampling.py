@@ -1,5 +1,7 @@
 """Batches for contrastive training: positives for every anchor, both domains in every batch."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from nearfar.errors import NearfarError
@@ -9,7 +11,9 @@ GROUP = 4  # source clips of one class in one batch
 TARGET_SHARE = 4  # one place in four is a target clip's, though targets are one clip in a hundred
 
 
-def batches(classes, domains, machines, *, batch, seed, epoch):
+def batches(
+    classes: Sequence[str], domains: Sequence[str], machines: Sequence[str], *, batch: int, seed: int, epoch: int
+) -> list[np.ndarray]:
     """Return the batches of one epoch, a list of int arrays of at most ``batch`` clip numbers.
 
     classes, machines: (clips,) words; domains: (clips,) of "source" | "target". Every source clip comes
