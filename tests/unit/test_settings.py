@@ -134,7 +134,7 @@ HOMES = {  # what the configuration sets: the function that takes it, and the bl
     },
     "nearfar.features.logmel:extractor": ("features", "logmel"),
     "nearfar.features.rtf:extractor": ("features", "rtf"),
-    "nearfar.lccr.maps:maps": ("features", "lccr", "maps"),
+    "nearfar.lccr.maps:clip_maps": ("features", "lccr", "maps"),
     "nearfar.lccr.network:train": ("features", "lccr", "train"),
     "nearfar.detectors.normalization:normalize": ("normalization",),
 }
