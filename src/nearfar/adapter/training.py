@@ -21,6 +21,7 @@ from nearfar.adapter.inputs import Inputs, by_length, load
 from nearfar.backbones.eat import EAT
 from nearfar.jobs.devices import refuse_absent
 from nearfar.jobs.files import replacing
+from nearfar.jobs.kinds import Amount, Count, Positive, Share
 from nearfar.jobs.progress import bar
 from nearfar.jobs.threads import torch_threads
 from nearfar.learning.losses import TERMS, codes, composite
@@ -38,20 +39,20 @@ TARGETS = r"blocks\.\d+\.attn\.(qkv|proj)"
 class Settings:
     """Settings of a training, those of ``features.eat.adapter`` and the pooling; config/schema.yaml describes each."""
 
-    epochs: int
-    batch: int
-    lr: float
-    warmup: float
-    weight_decay: float
-    rank: int
-    alpha: float
-    temperature: float
-    alignment: float
-    projection: list[int]  # without, an untrained backbone can stay at a loss of log(batch)
+    epochs: Count
+    batch: Count
+    lr: Positive
+    warmup: Share
+    weight_decay: Amount
+    rank: Count
+    alpha: Positive
+    temperature: Positive
+    alignment: Amount
+    projection: list[Count]  # without, an untrained backbone can stay at a loss of log(batch)
     precision: str
-    threads: int  # never what the job was given: sums, and so the result, depend on it
+    threads: Count  # never what the job was given: sums, and so the result, depend on it
     pooling: str
-    layers: list[int] | None
+    layers: list[Count] | None
 
 
 class Trainee(nn.Module):

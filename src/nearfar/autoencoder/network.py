@@ -12,6 +12,7 @@ from nearfar.autoencoder.frames import DIMS, Frames, windows
 from nearfar.data.domains import DOMAINS
 from nearfar.errors import NearfarError
 from nearfar.jobs.files import read_arrays, write_arrays
+from nearfar.jobs.kinds import Count, Positive, Share
 from nearfar.jobs.progress import bar
 from nearfar.jobs.threads import torch_threads
 from nearfar.learning.schedule import seeded
@@ -34,7 +35,7 @@ class Network(nn.Sequential):
 
 
 def train(
-    frames: Frames, *, epochs: int, batch: int, lr: float, held_out: float, seed: int, device: str
+    frames: Frames, *, epochs: Count, batch: Count, lr: Positive, held_out: Share, seed: int, device: str
 ) -> tuple[Network, list[dict]]:
     """Return a Network trained on Frames of normal clips and its log, a list of {"epoch", "loss", "held_out"}.
 

@@ -9,6 +9,7 @@ from nearfar.data.names import HIDDEN
 from nearfar.data.views import read_views
 from nearfar.errors import NearfarError
 from nearfar.jobs.files import read_table, replacing, write_table, write_text
+from nearfar.jobs.kinds import Count
 from nearfar.systems.tables import csv_text
 
 
@@ -18,7 +19,7 @@ def write_classes(
     path: str | Path,
     *,
     pseudo: bool,
-    components: int,
+    components: Count,
     most: int,
     smallest: int,
 ) -> None:
@@ -55,7 +56,7 @@ def show_classes(
     table: str | Path,
     figure: str | Path,
     *,
-    components: int,
+    components: Count,
 ) -> None:
     """Write the classes of a machine's training clips for a person: a csv table, and a plot of what was clustered."""
     known, (vectors,) = read_views(clips, [embeddings], "train")
@@ -89,7 +90,7 @@ def draw_classes(points: np.ndarray, classes: np.ndarray, domains: np.ndarray, p
 
 
 def cluster(
-    files: Sequence[str], embeddings: np.ndarray, *, components: int, most: int, smallest: int
+    files: Sequence[str], embeddings: np.ndarray, *, components: Count, most: Count, smallest: Count
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the cluster (clips,) int and the silhouette (clips,) float of one machine's training clips.
 

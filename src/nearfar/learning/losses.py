@@ -6,6 +6,8 @@ import numpy as np
 import torch
 from torch.nn.functional import normalize
 
+from nearfar.jobs.kinds import Amount, Positive
+
 TERMS = ("loss", "supcon", "alignment")  # what composite returns, by the names in the logs
 
 
@@ -20,8 +22,8 @@ def composite(
     machines: torch.Tensor,
     domains: torch.Tensor,
     *,
-    temperature: float,
-    weight: float,
+    temperature: Positive,
+    weight: Amount,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Return supervised_contrastive + weight · alignment and the two terms, three scalars.
 
@@ -32,7 +34,7 @@ def composite(
     return contrast + weight * distance, contrast, distance
 
 
-def supervised_contrastive(embeddings: torch.Tensor, classes: torch.Tensor, temperature: float) -> torch.Tensor:
+def supervised_contrastive(embeddings: torch.Tensor, classes: torch.Tensor, temperature: Positive) -> torch.Tensor:
     """Return the supervised contrastive loss L_out (Khosla et al. 2020, eq. 2), a scalar, mean over anchors.
 
     For anchor i with positives P(i), the others of its class in the batch, and A(i), all others:

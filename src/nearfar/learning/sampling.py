@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from nearfar.errors import NearfarError
+from nearfar.jobs.kinds import Count
 from nearfar.seeds import seed_for
 
 GROUP = 4  # source clips of one class in one batch
@@ -12,7 +13,7 @@ TARGET_SHARE = 4  # one place in four is a target clip's, though targets are one
 
 
 def batches(
-    classes: Sequence[str], domains: Sequence[str], machines: Sequence[str], *, batch: int, seed: int, epoch: int
+    classes: Sequence[str], domains: Sequence[str], machines: Sequence[str], *, batch: Count, seed: int, epoch: int
 ) -> list[np.ndarray]:
     """Return the batches of one epoch, a list of int arrays of at most ``batch`` clip numbers.
 

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from nearfar.errors import NearfarError
+from nearfar.jobs.kinds import Amount, Share
 
 
 def seeded(seed: int, make: Callable[..., nn.Module], *arguments) -> nn.Module:
@@ -19,7 +20,7 @@ def seeded(seed: int, make: Callable[..., nn.Module], *arguments) -> nn.Module:
         return make(*arguments)
 
 
-def warmup_cosine(done: float, warmup: float) -> float:
+def warmup_cosine(done: Share, warmup: Share) -> float:
     """Return the share of the highest learning rate after the share ``done`` of all steps.
 
     It rises linearly over the share ``warmup`` of the steps, then falls as half a cosine to 0.
@@ -29,7 +30,7 @@ def warmup_cosine(done: float, warmup: float) -> float:
     return float(0.5 + 0.5 * np.cos(np.pi * (done - warmup) / max(1 - warmup, 1e-9)))
 
 
-def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+def set_rate(optimizer: torch.optim.Optimizer, rate: Amount) -> None:
     """Set the learning rate of all parameters."""
     for group in optimizer.param_groups:
         group["lr"] = rate

@@ -14,6 +14,7 @@ import numpy as np
 from nearfar.backbones.fbank import MELS, eat_input, frame_count, input_length
 from nearfar.factory import mix, noise, signals
 from nearfar.jobs.files import new_array
+from nearfar.jobs.kinds import Count, Positive
 from nearfar.jobs.progress import bar
 from nearfar.seeds import seed_for
 
@@ -30,7 +31,7 @@ class AnyClip(mix.Clip):
     condition: tuple[float, float] = (2.0, 1.0)
 
 
-def write_inputs(path: str | Path, *, clips: int, seconds: float, seed: int) -> None:
+def write_inputs(path: str | Path, *, clips: Count, seconds: Positive, seed: int) -> None:
     """Write EAT's inputs of ``clips`` clips of ``seconds``, float16 (2 · clips, frames, 128), as one .npy file.
 
     Rows 2i and 2i + 1 are the near and the far channel of clip i: two mono examples. Raises NearfarError where the

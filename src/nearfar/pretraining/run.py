@@ -13,6 +13,7 @@ from nearfar.backbones.fbank import MEAN, MELS, PATCH, ROWS, STD
 from nearfar.errors import NearfarError
 from nearfar.jobs.devices import refuse_absent
 from nearfar.jobs.files import replacing, write_table
+from nearfar.jobs.kinds import Amount, Count, Positive, Share
 from nearfar.jobs.progress import bar
 from nearfar.jobs.threads import torch_threads
 from nearfar.learning.resume import identity, read_state, write_state
@@ -34,7 +35,7 @@ def pretrain(
     config: dict,
     seed: int,
     device: str,
-    interval: int,
+    interval: Count,
     **settings,
 ) -> None:
     """Write an EAT of ``config`` that is pre-trained on the .npy file ``inputs``, its log and a plot.
@@ -77,14 +78,14 @@ class Run:
         config: dict,
         mels: np.ndarray,
         *,
-        steps: int,
-        batch: int,
-        clones: int,
-        lr: float,
-        decay: list[float],
-        utterance: float,
-        statistics: float,
-        elsewhere: float,
+        steps: Count,
+        batch: Count,
+        clones: Count,
+        lr: Positive,
+        decay: list[Share],
+        utterance: Amount,
+        statistics: Amount,
+        elsewhere: Share,
         seed: int,
         device: str,
     ):

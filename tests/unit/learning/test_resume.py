@@ -49,7 +49,7 @@ def test_what_is_no_state_of_this_training_is_ignored(tmp_path, broken, capsys):
         "empty": b"",
         "cut": whole[: len(whole) // 2],
         "text": b"no state\n" * 9,
-        "pickle": pickle.dumps(Evil()),
+        "pickle": pickle.dumps(Evil(), 2),
     }
     if broken in ("absent", "folder"):
         path.unlink()
