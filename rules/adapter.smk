@@ -2,7 +2,6 @@
 
 # null: the frozen backbone is the model
 ADAPTER = config["features"]["eat"]["adapter"] or {}
-PROBED = MACHINES if ADAPTER.get("probe_every") else []
 
 
 rule adapter_inputs:
@@ -10,11 +9,9 @@ rule adapter_inputs:
         clips=results("clips/{machine}.parquet"),
         sources=sources("workflow/scripts/adapter/adapter_inputs.py"),
     output:
-        results("features/inputs/{split}/{machine}.npy"),
+        results("features/inputs/{machine}.npy"),
     log:
-        results("logs/adapter_inputs/{split}_{machine}.log"),
-    wildcard_constraints:
-        split="train|test",
+        results("logs/adapter_inputs/{machine}.log"),
     conda:
         "../envs/nearfar.yaml"
     params:
@@ -30,13 +27,8 @@ rule adapter:
         clips=expand(results("clips/{machine}.parquet"), machine=TRAINING_MACHINES),
         classes=expand(results("classes/{machine}.parquet"), machine=TRAINING_MACHINES),
         inputs=expand(
-            results("features/inputs/train/{machine}.npy"), machine=TRAINING_MACHINES
+            results("features/inputs/{machine}.npy"), machine=TRAINING_MACHINES
         ),
-        probe_clips=expand(results("clips/{machine}.parquet"), machine=PROBED),
-        probe_train=expand(
-            results("features/inputs/train/{machine}.npy"), machine=PROBED
-        ),
-        probe_test=expand(results("features/inputs/test/{machine}.npy"), machine=PROBED),
         sources=sources("workflow/scripts/adapter/adapter.py"),
     output:
         config=results("models/eat/config.json"),
@@ -44,7 +36,6 @@ rule adapter:
         adapter_config=results("models/eat/adapter/adapter_config.json"),
         adapter=results("models/eat/adapter/adapter_model.safetensors"),
         log=results("models/eat/training.parquet"),
-        epochs=results("models/eat/probe_epochs.parquet"),
     log:
         results("logs/adapter.log"),
     benchmark:
@@ -59,7 +50,7 @@ rule adapter:
         | {key: config["features"]["eat"][key] for key in ("pooling", "layers")},
         seed=config["seed"],
         device=config["device"],
-        state=results("models/eat/.state"),
+        state=results("models/eat/state.pt"),
     script:
         "../workflow/scripts/adapter/adapter.py"
 
@@ -72,7 +63,6 @@ rule adapter_probe:
         ),
         adapted=expand(results("features/eat/near/{machine}.parquet"), machine=MACHINES),
         training=rules.adapter.output.log,
-        epochs=rules.adapter.output.epochs,
         sources=sources("workflow/scripts/adapter/adapter_probe.py"),
     output:
         table=results("models/eat/probe.csv"),

@@ -21,6 +21,7 @@ rule classes:
         "../envs/nearfar.yaml"
     params:
         pseudo=config["training"]["pseudo_attributes"],
+        clusters=config["training"]["clusters"],
     script:
         "../workflow/scripts/learning/classes.py"
 
@@ -38,5 +39,7 @@ rule class_plot:
         results("logs/class_plot/{machine}.log"),
     conda:
         "../envs/nearfar.yaml"
+    params:
+        components=config["training"]["clusters"]["components"],
     script:
         "../workflow/scripts/learning/class_plot.py"

@@ -64,7 +64,7 @@ def write_machine(root, machine, source=8, target=4, test=2, attribute="spd_1", 
 TOY = {
     "results": "results",
     "data": {"root": "data"},
-    "training": {"machines": ["alpha"], "pseudo_attributes": True},
+    "training": CONFIG["training"] | {"machines": ["alpha"]},
     "folds": 2,
     "features": {"logmel": {"mels": 16, "n_fft": 1024, "hop": 512}},
     "detectors": {

@@ -105,8 +105,8 @@ def _refuse_not_finite(value: Any, key: str = "") -> None:
 def _check_features(features: dict, embedding: dict) -> None:
     for name in features.keys() & FAMILIES.keys() - {"eat"}:  # eat stands in the schema, as only it has an adapter
         _check_schema(features[name], embedding, f"features.{name}")
-    for name, part in (("maps", "maps"), ("train", "network")):
-        _check_parameters(f"features.lccr.{name}", features["lccr"][name], f"src/nearfar/lccr/{part}.py", name)
+    for key, part, name in (("maps", "maps", "clip_maps"), ("train", "network", "train")):
+        _check_parameters(f"features.lccr.{key}", features["lccr"][key], f"src/nearfar/lccr/{part}.py", name)
     for name in features.keys() - LEARNED:
         _check_parameters(f"features.{name}", features[name], f"src/nearfar/features/{name}.py", "extractor")
 

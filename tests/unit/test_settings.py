@@ -134,7 +134,8 @@ HOMES = {  # what the configuration sets: the function that takes it, and the bl
     },
     "nearfar.features.logmel:extractor": ("features", "logmel"),
     "nearfar.features.rtf:extractor": ("features", "rtf"),
-    "nearfar.lccr.maps:maps": ("features", "lccr", "maps"),
+    "nearfar.learning.classes:cluster": ("training", "clusters"),
+    "nearfar.lccr.maps:clip_maps": ("features", "lccr", "maps"),
     "nearfar.lccr.network:train": ("features", "lccr", "train"),
     "nearfar.detectors.normalization:normalize": ("normalization",),
 }
@@ -147,3 +148,21 @@ def test_a_default_has_one_home(function):
     values = _value(HOMES[function])
     assert values and values.keys() <= signature.keys()
     assert [key for key in values if signature[key].default is not inspect.Parameter.empty] == []
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        "nearfar.adapter.training:Settings",
+        "nearfar.autoencoder.network:train",
+        "nearfar.learning.classes:write_classes",
+        "nearfar.lccr.maps:write_maps",
+        "nearfar.pretraining.data:write_inputs",
+        "nearfar.pretraining.run:Run",
+        "nearfar.pretraining.run:pretrain",
+    ],
+)
+def test_what_trains_has_no_default_at_all(function):
+    module, name = function.split(":")
+    signature = inspect.signature(getattr(importlib.import_module(module), name)).parameters
+    assert [key for key, one in signature.items() if one.default is not inspect.Parameter.empty] == []

@@ -157,7 +157,7 @@ def test_real_recordings(shared, tmp_path):
     tool = [sys.executable, str(shared / "tools/emulate.py"), str(real), str(tmp_path / "data")]
     subprocess.run(tool, check=True)
     toy = TOY | {
-        "training": {"machines": None, "pseudo_attributes": True},
+        "training": CONFIG["training"],
         "systems": {"one": {"weights": {"raw": 1.0}}},
     }
     toy["features"] = {"logmel": FEATURES["logmel"]}

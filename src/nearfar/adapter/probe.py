@@ -1,20 +1,22 @@
 """kNN probe: how well a clip's distance to the nearest training clip tells anomalies, before any detector is fitted.
 
-It reads the labels of test clips, so it describes a representation and chooses nothing unless the configuration
-says so (``select: probe``), which flatters the result.
+It reads the labels of test clips, so it describes a representation and chooses nothing.
 """
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 import numpy as np
 
 from nearfar.data.views import read_views
-from nearfar.jobs.files import read_table, write_text
+from nearfar.jobs.files import read_table, replacing, write_text
 from nearfar.systems.metrics import auc
 from nearfar.systems.tables import csv_table
 
 FIELDS = ("when", "epoch", "machine", "auc_source", "auc_target", "auc_mean")
 
 
-def distances(train, test):
+def distances(train: np.ndarray, test: np.ndarray) -> np.ndarray:
     """Return the cosine distance (tests,) of each test vector to the nearest training vector, any domain.
 
     train: (clips, dims), test: (tests, dims); float64 inside.
@@ -27,7 +29,7 @@ def _unit(vectors):
     return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
 
 
-def labelled(label, domain):
+def labelled(label: Sequence, domain: Sequence) -> bool:
     """Return whether test clips, (clips,) of "normal" | "anomaly" | None and of domains, have an AUC in a domain."""
     return any(_both(np.asarray(label, object)[np.asarray(domain, object) == d]) for d in ("source", "target"))
 
@@ -36,7 +38,9 @@ def _both(label):
     return {"normal", "anomaly"} <= set(label)
 
 
-def probe(train, test, label, domain, *, machine, epoch, when="epoch"):
+def probe_machine(
+    train: np.ndarray, test: np.ndarray, label: Sequence, domain: Sequence, *, machine: str, epoch: int, when: str
+) -> dict:
     """Return the row (a dict of FIELDS) of one machine's embeddings.
 
     train, test: (clips, dims) embeddings; label: (tests,) of "normal" | "anomaly"; domain: (tests,). Each AUC is a
@@ -53,7 +57,7 @@ def probe(train, test, label, domain, *, machine, epoch, when="epoch"):
     return row | {"auc_mean": float(np.nanmean([row["auc_source"], row["auc_target"]]))}
 
 
-def probe_files(clips, features, *, epoch, when):
+def probe_files(clips: Iterable[str | Path], features: Iterable[str | Path], *, epoch: int, when: str) -> list[dict]:
     """Return the rows of machines whose test clips are labelled. clips, features: paths, one a machine."""
     rows = []
     for clip_table, path in zip(clips, features, strict=True):
@@ -61,34 +65,36 @@ def probe_files(clips, features, *, epoch, when):
         train, test = table["split"] == "train", table["split"] == "test"
         label, domain = table["label"][test], table["domain"][test]
         if labelled(label, domain):
-            name = table["machine"][0]
-            rows.append(probe(vectors[train], vectors[test], label, domain, machine=name, epoch=epoch, when=when))
+            about = {"machine": table["machine"][0], "epoch": epoch, "when": when}
+            rows.append(probe_machine(vectors[train], vectors[test], label, domain, **about))
     return rows
 
 
-def write_probe(clips, frozen, adapted, training, epochs, table, figure):
-    """Write the table of the probe before, after and (where it was asked for) between, and the plot of a training.
+def write_probe(
+    clips: Sequence[str | Path],
+    frozen: Sequence[str | Path],
+    adapted: Sequence[str | Path],
+    training: str | Path,
+    table: str | Path,
+    figure: str | Path,
+) -> None:
+    """Write the table of the probe before and after, and the plot of a training.
 
     clips, frozen, adapted: paths, one a machine, of clip tables and of the features without and with the adapter;
-    training, epochs: the log and the probe's rows of the training; table: csv, figure: png.
+    training: the log of the training; table: csv, figure: png.
     """
     log = read_table(training)
-    between = read_table(epochs)
     rows = probe_files(clips, frozen, epoch=0, when="before")
-    rows += [{name: between[name][i] for name in FIELDS} for i in range(len(between["epoch"]))]
-    chosen = int(log["epoch"][log["chosen"]][0])
-    rows += probe_files(clips, adapted, epoch=chosen, when="after")
+    rows += probe_files(clips, adapted, epoch=int(log["epoch"][-1]), when="after")
     write_text(table, csv_table(rows, FIELDS))
     plot(log, rows, figure)
 
 
-def plot(log, rows, path):
+def plot(log: dict[str, np.ndarray], rows: list[dict], path: str | Path) -> None:
     """Draw the loss terms over the epochs, and the probe of each machine, as a png."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
-
-    from nearfar.jobs.files import replacing
 
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     FigureCanvasAgg(figure)

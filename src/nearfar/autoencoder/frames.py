@@ -1,6 +1,8 @@
 """Inputs of the baseline's autoencoder: five neighbouring log-mel frames of the near channel, each clip by itself."""
 
+from collections.abc import Iterable, Sequence
 from functools import cache
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -31,7 +33,7 @@ def _spectrogram():
     return MelSpectrogram(RATE, N_FFT, hop_length=HOP, n_mels=MELS, power=POWER, mel_scale="slaney", norm="slaney")
 
 
-def log_mel(wave):
+def log_mel(wave: np.ndarray | torch.Tensor) -> torch.Tensor:
     """Return the log-mel frames (1 + samples // 512, 128), float32 in dB, of a waveform (samples,).
 
     The official baseline's front end ("Official baseline" of DCASE 2026 Task 2): 128 bands, n_fft 1024, hop 512,
@@ -45,19 +47,19 @@ def log_mel(wave):
         return (20 / POWER * power.clamp(min=FLOOR).log10()).T.contiguous()
 
 
-def frame_count(samples):
+def frame_count(samples: int) -> int:
     """Return the number of frames of a clip of ``samples``."""
     return 1 + samples // HOP
 
 
-def read_log_mel(path):
+def read_log_mel(path: str | Path) -> torch.Tensor:
     """Return log_mel of a file's near channel; raises NearfarError as it and read_clip do, naming the file."""
     near = torch.tensor(read_clip(path)[:, NEAR])
     with error_prefix(path):
         return log_mel(near)
 
 
-def read_frames(paths, samples):
+def read_frames(paths: Sequence[str | Path], samples: Iterable[int]) -> Frames:
     """Return the Frames of clips of any lengths: paths and number of samples, both (clips,), from the clip table.
 
     One float32 copy of the frames is all that is held. Raises NearfarError as read_log_mel does.
@@ -71,11 +73,11 @@ def read_frames(paths, samples):
     return Frames(mels, torch.cat(starts), np.repeat(np.arange(len(counts)), [len(part) for part in starts]))
 
 
-def window_starts(frames):
+def window_starts(frames: int) -> torch.Tensor:
     """Return the first frames (windows,) of the windows of one clip of ``frames``."""
     return torch.arange(frames - CONTEXT + 1)
 
 
-def windows(mels, starts):
+def windows(mels: torch.Tensor, starts: torch.Tensor) -> torch.Tensor:
     """Return the windows (len(starts), 640) of mels (frames, 128) that begin at ``starts``, frame after frame."""
     return mels[starts[:, None] + torch.arange(CONTEXT, device=starts.device)].flatten(1)

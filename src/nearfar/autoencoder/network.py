@@ -1,16 +1,21 @@
 """The autoencoder of the challenge's official baseline, written from its description (docs/method.md, Baseline)."""
 
+from collections.abc import Iterator
+from pathlib import Path
+
 import numpy as np
 import torch
 from safetensors import SafetensorError
 from torch import nn
 
-from nearfar.autoencoder.frames import DIMS, windows
+from nearfar.autoencoder.frames import DIMS, Frames, windows
 from nearfar.data.domains import DOMAINS
 from nearfar.errors import NearfarError
 from nearfar.jobs.files import read_arrays, write_arrays
+from nearfar.jobs.kinds import Count, Positive, Share
 from nearfar.jobs.progress import bar
 from nearfar.jobs.threads import torch_threads
+from nearfar.learning.schedule import seeded
 from nearfar.seeds import seed_for
 
 WIDTHS = (DIMS, *[128] * 4, 8, *[128] * 4)
@@ -29,7 +34,9 @@ class Network(nn.Sequential):
         super().__init__(*layers, nn.Linear(WIDTHS[-1], DIMS))
 
 
-def train(frames, *, epochs, batch, lr, held_out, seed, device="cpu"):
+def train(
+    frames: Frames, *, epochs: Count, batch: Count, lr: Positive, held_out: Share, seed: int, device: str
+) -> tuple[Network, list[dict]]:
     """Return a Network trained on Frames of normal clips and its log, a list of {"epoch", "loss", "held_out"}.
 
     Adam on the mean squared error in dB². A share ``held_out`` of the windows, drawn at random, is only reported on:
@@ -38,7 +45,8 @@ def train(frames, *, epochs, batch, lr, held_out, seed, device="cpu"):
     """
     log = []
     with torch_threads(1):
-        network, generator = _initial(seed).to(device), torch.Generator().manual_seed(seed_for(seed, "batches"))
+        network = seeded(seed_for(seed, "weights"), Network).to(device)
+        generator = torch.Generator().manual_seed(seed_for(seed, "batches"))
         optimizer = torch.optim.Adam(network.parameters(), lr=lr, fused=True)
         mels = frames.mels.to(device)
         mixed = frames.starts[torch.randperm(len(frames.starts), generator=generator)].to(device)
@@ -59,13 +67,6 @@ def train(frames, *, epochs, batch, lr, held_out, seed, device="cpu"):
     return network.eval(), log
 
 
-def _initial(seed):
-    """A network whose first weights depend on the seed only; the global generator is put back."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed_for(seed, "weights"))
-        return Network()
-
-
 def _batches(order, batch):
     """The rows of each step; a single row left over is left out, as BatchNorm has no spread of it."""
     return [rows for rows in order.split(batch) if len(rows) > 1]
@@ -82,10 +83,10 @@ def _step(network, optimizer, x):
 
 def _held_out(network, mels, starts):
     network.eval()
-    return sum((residual**2).sum() for residual in residuals(network, mels, starts)) / (len(starts) * DIMS)
+    return sum((residual**2).sum() for residual in residuals_of(network, mels, starts)) / (len(starts) * DIMS)
 
 
-def residuals(network, mels, starts, batch=4096):
+def residuals_of(network: Network, mels: torch.Tensor, starts: torch.Tensor, batch: int = 4096) -> Iterator[np.ndarray]:
     """Yield what the network leaves of the windows at ``starts``, output less input, float64 (≤ batch, 640) in dB.
 
     network: in evaluation mode; mels: (frames, 128), on any device.
@@ -98,13 +99,13 @@ def residuals(network, mels, starts, batch=4096):
         yield residual
 
 
-def save(network, whitenings, path):
+def save(network: Network, whitenings: dict[str, np.ndarray], path: str | Path) -> None:
     """Write a network and the whitenings (dict from domain to (rank, 640)) as one safetensors file."""
     arrays = {f"network/{name}": value.cpu().numpy() for name, value in network.state_dict().items()}
     write_arrays(path, arrays | {f"whitening/{domain}": value for domain, value in whitenings.items()})
 
 
-def load(path):
+def load(path: str | Path) -> tuple[Network, dict[str, np.ndarray]]:
     """Return the network, in evaluation mode, and the whitenings from a file made by save.
 
     Raises NearfarError, naming the file, where it is missing, not such a file, or of another network.

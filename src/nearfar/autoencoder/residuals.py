@@ -1,7 +1,13 @@
 """What the baseline's autoencoder leaves of a clip, in numbers: whitenings and scores, file to file."""
 
-import numpy as np
+from collections.abc import Iterable
+from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
+
+from nearfar.autoencoder.frames import read_frames, read_log_mel, window_starts
+from nearfar.autoencoder.network import load, residuals_of, save, train
 from nearfar.data.clips import read_clips
 from nearfar.data.domains import DOMAINS
 from nearfar.errors import NearfarError, error_prefix
@@ -10,30 +16,37 @@ from nearfar.jobs.progress import bar
 from nearfar.seeds import seed_for
 
 
-def train_autoencoder(clips, model, log, *, machine, settings, singular, seed, device):
+def train_autoencoder(
+    clips: str | Path,
+    model: str | Path,
+    log: str | Path,
+    *,
+    machine: str,
+    settings: dict,
+    singular: str,
+    seed: int,
+    device: str,
+) -> None:
     """Train the autoencoder of a machine on its training clips and write it, with a whitening a domain, and its log.
 
-    clips: path of the clip table; settings: of autoencoder.train; singular: see whitening. Raises NearfarError for a
+    clips: path of the clip table; settings: of network.train; singular: see whitening. Raises NearfarError for a
     clip that cannot be used, a loss that is not finite and a covariance that has no inverse.
     """
-    from nearfar.autoencoder import network as autoencoder
-    from nearfar.autoencoder.frames import read_frames
-
     table = read_clips(clips, "train")
     frames = read_frames(table["path"], table["frames"])
     seed = seed_for(seed, machine, "autoencoder")
-    network, history = autoencoder.train(frames, **settings, seed=seed, device=device)
+    network, history = train(frames, **settings, seed=seed, device=device)
     whitenings = {}
     for domain in DOMAINS:
         own = frames.starts[table["domain"][frames.clips] == domain]
-        residuals = autoencoder.residuals(network, frames.mels, own)
+        residuals = residuals_of(network, frames.mels, own)
         with error_prefix(f"{machine}, {domain} domain"):
             whitenings[domain] = whitening(residuals, singular=singular)
-    autoencoder.save(network, whitenings, model)
-    write_table(log, {name: [row[name] for row in history] for name in history[0]})
+    save(network, whitenings, model)
+    write_table(log, pa.Table.from_pylist(history))
 
 
-def whitening(residuals, *, singular):
+def whitening(residuals: Iterable[np.ndarray], *, singular: str) -> np.ndarray:
     """Return W (rank, dims), float64, such that P = WᵀW is the inverse covariance of the residual vectors.
 
     residuals: iterable of float64 (frames, dims). Fewer frames than dims + 1 leave a covariance without an inverse.
@@ -53,7 +66,7 @@ def whitening(residuals, *, singular):
     return (vectors[:, keep] / np.sqrt(values[keep])).T
 
 
-def clip_scores(residual, whitenings):
+def clip_scores(residual: np.ndarray, whitenings: dict[str, np.ndarray]) -> np.ndarray:
     """Return (3,): mean squared error, then the squared Mahalanobis distance of the mean residual to each domain.
 
     residual: (frames, dims) of one clip. The mean over all frames is taken first, and no domain's mean is taken off:
@@ -63,16 +76,13 @@ def clip_scores(residual, whitenings):
     return np.array([(residual**2).mean(), *(np.sum((whitenings[domain] @ mean) ** 2) for domain in DOMAINS)])
 
 
-def score_clips(clips, model, path, device):
+def score_clips(clips: str | Path, model: str | Path, path: str | Path, device: str) -> None:
     """Write clip_scores of every clip of a machine as a feature file; raises NearfarError as read_log_mel does."""
-    from nearfar.autoencoder import network as autoencoder
-    from nearfar.autoencoder.frames import read_log_mel, window_starts
-
-    network, whitenings = autoencoder.load(model)
+    network, whitenings = load(model)
     network.to(device)
     table, vectors = read_clips(clips), []
     for place in bar(table["path"], "autoencoder"):
         mels = read_log_mel(place)
-        residual = np.concatenate([*autoencoder.residuals(network, mels, window_starts(len(mels)))])
+        residual = np.concatenate([*residuals_of(network, mels, window_starts(len(mels)))])
         vectors.append(clip_scores(residual, whitenings))
     write_vectors(path, table["file"], vectors)

@@ -97,7 +97,7 @@ def describe(detectors: dict[str, dict], features: dict[str, dict]) -> dict:
     several = len(detectors) > 1
     return {
         "input_sampling_rate": "16kHz",
-        "data_augmentation": _listed(_augmentations(used, features)),
+        "data_augmentation": "random crops" if "lccr" in used else None,
         "acoustic_features": _listed(views),
         "embeddings": _listed(_embeddings(used, features)),
         "machine_learning_method": _listed(sorted({about["method"] for about in detectors.values()})),
@@ -163,16 +163,6 @@ def _line(node, path):
             break
         line = mark.start_mark.line + 1
     return line
-
-
-def _augmentations(used, features):
-    adapter = features["eat"]["adapter"] or {} if "eat" in used else {}
-    if adapter.get("mixup"):
-        yield "mixup"
-    if adapter.get("time_mask") or adapter.get("mel_mask"):
-        yield "SpecAugment"
-    if "lccr" in used:
-        yield "random crops"
 
 
 def _embeddings(used, features):

@@ -142,3 +142,19 @@ def read_arrays(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any]
     with safe_open(path, framework="numpy") as file:
         arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         return arrays, json.loads((file.metadata() or {}).get("nearfar", "{}"))
+
+
+@contextmanager
+def new_array(path: str | Path, dtype: type, shape: tuple[int, ...]) -> Iterator[np.ndarray]:
+    """Yield a new .npy array, memory-mapped, so that memory need not hold it; in place when the block ends well.
+
+    Raises NearfarError when the disk has no room for it or the folder cannot be written to.
+    """
+    with replacing(path) as temporary:
+        np.lib.format.open_memmap(temporary, "w+", dtype, shape)  # the header, and a hole
+        if hasattr(os, "posix_fallocate"):  # a full disk is an error here; to write into the hole would be a SIGBUS
+            with open(temporary, "r+b") as file:
+                os.posix_fallocate(file.fileno(), 0, os.path.getsize(temporary))
+        array = np.lib.format.open_memmap(temporary, "r+")
+        yield array
+        array.flush()

@@ -1,18 +1,22 @@
 """The maps of both channels that LCCR sees: numpy alone, a file a machine."""
 
+from collections.abc import Sequence
+from pathlib import Path
+
 import numpy as np
 
 from nearfar.data.audio import FAR, NEAR, probe, read_clip
 from nearfar.errors import error_prefix
 from nearfar.features.rtf import band_sums, mel_edges, stft
-from nearfar.jobs.files import replacing
+from nearfar.jobs.files import new_array
+from nearfar.jobs.kinds import Count
 from nearfar.jobs.progress import bar
 
 MAPS = 5
 FLOOR = 1e-10  # of a channel's mean band power
 
 
-def maps(wave, *, mels=64, n_fft=1024, hop=512):
+def clip_maps(wave: np.ndarray, *, mels: Count, n_fft: Count, hop: Count) -> np.ndarray:
     """Return the maps of a wave (frames, 2): float16 (5, mels, windows).
 
     ILD, log10 of the near by the far power (bels); cosine and sine of the IPD, the angle of the
@@ -34,7 +38,7 @@ def _log_power(spectrum, edges):
     return np.log10(np.maximum(power, FLOOR * power.mean()))
 
 
-def write_maps(paths, out, **params):
+def write_maps(paths: Sequence[str | Path], out: str | Path, *, mels: Count, n_fft: Count, hop: Count) -> None:
     """Write the maps of one machine's clips as ``out``, npy float16 (clips, 5, mels, windows).
 
     Rows follow ``paths``, which the caller takes from its clips table in that table's order. One clip is in
@@ -42,26 +46,19 @@ def write_maps(paths, out, **params):
     length; ``windows`` says how many are a clip's own. Raises NearfarError for what read_clip
     refuses, naming the file.
     """
-    longest = paths[int(np.argmax([probe(path) for path in paths]))]
-    shape = _maps_of(longest, params).shape
-    with replacing(out) as temporary, open(temporary, "wb") as file:
-        header = {"descr": "<f2", "fortran_order": False, "shape": (len(paths), *shape)}
-        np.lib.format.write_array_header_1_0(file, header)
-        for path in bar(paths, "maps"):
-            file.write(wrapped(_maps_of(path, params), 0, shape[2]).astype("<f2").tobytes())
+    longest = max(windows(probe(path), n_fft=n_fft, hop=hop) for path in paths)
+    with new_array(out, np.float16, (len(paths), MAPS, mels, longest)) as array:
+        for row, path in zip(array, bar(paths, "maps"), strict=True):
+            wave = read_clip(path)
+            with error_prefix(path):
+                row[:] = wrapped(clip_maps(wave, mels=mels, n_fft=n_fft, hop=hop), 0, longest)
 
 
-def _maps_of(path, params):
-    wave = read_clip(path)
-    with error_prefix(path):
-        return maps(wave, **params)
-
-
-def wrapped(array, start, length):
+def wrapped(array: np.ndarray, start: int, length: int) -> np.ndarray:
     """Return ``length`` windows from ``start`` on, beginning anew where the clip ends."""
     return array[:, :, np.arange(start, start + length) % array.shape[2]]
 
 
-def windows(frames, *, n_fft=1024, hop=512, **_):
+def windows(frames: int, *, n_fft: Count, hop: Count) -> int:
     """Return how many windows the maps of a clip of ``frames`` samples have."""
-    return 1 + (frames - n_fft) // hop
+    return max(0, 1 + (frames - n_fft) // hop)

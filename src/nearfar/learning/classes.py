@@ -1,40 +1,74 @@
 """The classes that everything is trained on: machine × attribute, clusters standing in for hidden attributes."""
 
+from collections.abc import Sequence
+from pathlib import Path
+
 import numpy as np
 
 from nearfar.data.names import HIDDEN
 from nearfar.data.views import read_views
 from nearfar.errors import NearfarError
 from nearfar.jobs.files import read_table, replacing, write_table, write_text
+from nearfar.jobs.kinds import Count
 from nearfar.systems.tables import csv_table
 
 
-def write_classes(clips, embeddings, path, pseudo=True):
+def write_classes(
+    clips: str | Path,
+    embeddings: str | Path,
+    path: str | Path,
+    *,
+    pseudo: bool,
+    components: Count,
+    most: int,
+    smallest: int,
+) -> None:
     """Write the class of each training clip of a machine: file, class, cluster and silhouette.
 
     A class is machine and attribute; where the machine hides its attributes, clusters of ``embeddings`` stand in, or,
-    without ``pseudo``, the whole machine is one class.
+    without ``pseudo``, the whole machine is one class. components, most, smallest: see cluster.
     """
     table, (vectors,) = read_views(clips, [embeddings], "train")
     clusters, silhouette = np.zeros(len(vectors), int), np.zeros(len(vectors))
     if pseudo and HIDDEN in table["attribute"]:
-        clusters, silhouette = cluster(table["file"], vectors)
+        clusters, silhouette = cluster(table["file"], vectors, components=components, most=most, smallest=smallest)
     words = named(table["machine"][0], table["attribute"], clusters)
     write_table(path, {"file": table["file"], "class": words, "cluster": clusters, "silhouette": silhouette})
 
 
-def show_classes(clips, embeddings, classes, table, figure):
+def read_classes(path: str | Path, files: Sequence[str]) -> np.ndarray:
+    """Return the class of each of ``files``, (clips,) words, from what write_classes wrote.
+
+    Raises NearfarError where a file has none.
+    """
+    table = read_table(path)
+    label = dict(zip(table["file"], table["class"], strict=True))
+    missing = [file for file in files if file not in label]
+    if missing:
+        raise NearfarError(f"{path}: has no class of {missing[0]} ({len(missing)} missing); delete it and run again")
+    return np.array([label[file] for file in files], dtype=object)
+
+
+def show_classes(
+    clips: str | Path,
+    embeddings: str | Path,
+    classes: str | Path,
+    table: str | Path,
+    figure: str | Path,
+    *,
+    components: Count,
+) -> None:
     """Write the classes of a machine's training clips for a person: a csv table, and a plot of what was clustered."""
     known, (vectors,) = read_views(clips, [embeddings], "train")
     rows = read_table(classes)
     write_text(table, csv_table(rows, ("file", "class", "cluster", "silhouette")))
-    place = dict(zip(known["file"], directions(vectors)[:, :2], strict=True))
+    place = dict(zip(known["file"], directions(vectors, components)[:, :2], strict=True))
     domain = dict(zip(known["file"], known["domain"], strict=True))
     points = np.array([place[file] for file in rows["file"]])
     draw_classes(points, rows["class"], np.array([domain[file] for file in rows["file"]]), figure)
 
 
-def draw_classes(points, classes, domains, path):
+def draw_classes(points: np.ndarray, classes: np.ndarray, domains: np.ndarray, path: str | Path) -> None:
     """Draw the clips (clips, 2), coloured by class, target clips with a ring, as a png."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -53,11 +87,13 @@ def draw_classes(points, classes, domains, path):
         figure.savefig(temporary, format="png", dpi=120, metadata={"Software": None})
 
 
-def cluster(files, embeddings, *, components=32, most=16, smallest=10):
+def cluster(
+    files: Sequence[str], embeddings: np.ndarray, *, components: Count, most: Count, smallest: Count
+) -> tuple[np.ndarray, np.ndarray]:
     """Return the cluster (clips,) int and the silhouette (clips,) float of one machine's training clips.
 
-    Ward clustering (scipy) of L2-normalised PCA scores of the embeddings (clips, dims); of the cuts into
-    2…``most`` clusters whose smallest holds ``smallest`` clips, the one with the highest mean silhouette.
+    Ward clustering (scipy) of the first ``components`` PCA scores, L2-normalised, of the embeddings (clips, dims); of
+    the cuts into 2…``most`` clusters whose smallest holds ``smallest`` clips, the one with the highest mean silhouette.
     Fallback, where no cut is left or there are fewer than 2 · ``smallest`` clips: one cluster, silhouette 0.
     Clips are sorted by file name inside and clusters numbered in that order, so the order given is free.
 
@@ -73,7 +109,7 @@ def cluster(files, embeddings, *, components=32, most=16, smallest=10):
     return clusters[back], silhouettes[back]
 
 
-def named(machine, attributes, clusters):
+def named(machine: str, attributes: Sequence[str], clusters: Sequence[int]) -> np.ndarray:
     """Return the class of each clip of a machine, (clips,) of "machine/attributes" or "machine/cluster_k".
 
     attributes: (clips,) text, "noAttribute" where hidden; clusters: (clips,) int, read only where hidden.
@@ -83,7 +119,7 @@ def named(machine, attributes, clusters):
     return np.array([f"{machine}/{name}" for name in names], dtype=object)
 
 
-def directions(embeddings, components=32):
+def directions(embeddings: np.ndarray, components: int) -> np.ndarray:
     """Return the PCA scores of unit length, (clips, at most components), of embeddings (clips, dims)."""
     centred = embeddings - embeddings.mean(axis=0)
     left, scale, _ = np.linalg.svd(centred, full_matrices=False)

@@ -1,16 +1,30 @@
 """Losses of the learned representations, for any embeddings (batch, dims)."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from torch.nn.functional import normalize
 
+from nearfar.jobs.kinds import Amount, Positive
 
-def codes(words):
+TERMS = ("loss", "supcon", "alignment")  # what composite returns, by the names in the logs
+
+
+def codes(words: Sequence[str]) -> torch.Tensor:
     """Return integer codes, int64 tensor (clips,), of a sequence of words; equal words get equal codes."""
     return torch.from_numpy(np.unique(np.asarray(words, dtype=str), return_inverse=True)[1])
 
 
-def composite(embeddings, classes, machines, domains, *, temperature=0.07, weight=0.5):
+def composite(
+    embeddings: torch.Tensor,
+    classes: torch.Tensor,
+    machines: torch.Tensor,
+    domains: torch.Tensor,
+    *,
+    temperature: Positive,
+    weight: Amount,
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Return supervised_contrastive + weight · alignment and the two terms, three scalars.
 
     embeddings (batch, dims), of any length; classes, machines, domains: integer codes (batch,).
@@ -20,7 +34,7 @@ def composite(embeddings, classes, machines, domains, *, temperature=0.07, weigh
     return contrast + weight * distance, contrast, distance
 
 
-def supervised_contrastive(embeddings, classes, temperature):
+def supervised_contrastive(embeddings: torch.Tensor, classes: torch.Tensor, temperature: Positive) -> torch.Tensor:
     """Return the supervised contrastive loss L_out (Khosla et al. 2020, eq. 2), a scalar, mean over anchors.
 
     For anchor i with positives P(i), the others of its class in the batch, and A(i), all others:
@@ -41,7 +55,7 @@ def supervised_contrastive(embeddings, classes, temperature):
     return -(total[anchors] / count[anchors]).mean()
 
 
-def alignment(embeddings, machines, domains):
+def alignment(embeddings: torch.Tensor, machines: torch.Tensor, domains: torch.Tensor) -> torch.Tensor:
     """Return the mean over machines of ‖source mean − target mean‖² of unit-length embeddings, a scalar.
 
     domains: (batch,) of two codes. Machines with one domain only in the batch are left out; without any

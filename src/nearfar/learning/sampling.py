@@ -1,15 +1,20 @@
 """Batches for contrastive training: positives for every anchor, both domains in every batch."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from nearfar.errors import NearfarError
+from nearfar.jobs.kinds import Count
 from nearfar.seeds import seed_for
 
 GROUP = 4  # source clips of one class in one batch
 TARGET_SHARE = 4  # one place in four is a target clip's, though targets are one clip in a hundred
 
 
-def batches(classes, domains, machines, *, batch, seed, epoch):
+def batches(
+    classes: Sequence[str], domains: Sequence[str], machines: Sequence[str], *, batch: Count, seed: int, epoch: int
+) -> list[np.ndarray]:
     """Return the batches of one epoch, a list of int arrays of at most ``batch`` clip numbers.
 
     classes, machines: (clips,) words; domains: (clips,) of "source" | "target". Every source clip comes

@@ -7,12 +7,14 @@ simulated data set's never are: not one of its machines, let alone of its clips,
 
 from dataclasses import dataclass
 from itertools import count
+from pathlib import Path
 
 import numpy as np
 
 from nearfar.backbones.fbank import MELS, eat_input, frame_count, input_length
 from nearfar.factory import mix, noise, signals
-from nearfar.jobs.files import replacing
+from nearfar.jobs.files import new_array
+from nearfar.jobs.kinds import Count, Positive
 from nearfar.jobs.progress import bar
 from nearfar.seeds import seed_for
 
@@ -26,25 +28,22 @@ WALL = 0.05  # what is nearer to a wall counts as outside, m
 class AnyClip(mix.Clip):
     """A clip at any speed and load, not only at the machine's own conditions."""
 
-    condition: tuple = (2.0, 1.0)
+    condition: tuple[float, float] = (2.0, 1.0)
 
 
-def write_inputs(path, *, clips, seconds, seed):
+def write_inputs(path: str | Path, *, clips: Count, seconds: Positive, seed: int) -> None:
     """Write EAT's inputs of ``clips`` clips of ``seconds``, float16 (2 · clips, frames, 128), as one .npy file.
 
     Rows 2i and 2i + 1 are the near and the far channel of clip i: two mono examples. Raises NearfarError where the
     file cannot be written.
     """
     length = input_length(frame_count(round(seconds * signals.RATE)))
-    with replacing(path) as temporary:
-        inputs = np.lib.format.open_memmap(temporary, "w+", np.float16, (2 * clips, length, MELS))
+    with new_array(path, np.float16, (2 * clips, length, MELS)) as inputs:
         for number in bar(range(clips), "pretraining data"):
             inputs[2 * number : 2 * number + 2] = _inputs(simulated(number, seconds, seed))
-        inputs.flush()
-        del inputs
 
 
-def simulated(number, seconds, seed):
+def simulated(number: int, seconds: float, seed: int) -> np.ndarray:
     """Return clip ``number``: (2, samples) of the near and the far microphone, in [-1, 1]."""
     rng = np.random.default_rng(seed_for(seed, "pretraining", number))
     machine, domain = list(mix.MODELS)[number // 2 % len(mix.MODELS)], ("source", "target")[number % 2]

@@ -10,14 +10,16 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from nearfar.backbones.eat import EAT
 from nearfar.backbones.fbank import ROWS
 
 KEEP, BLOCK = 0.2, 5  # share of the patches that the student sees; side of the squares of visible patches
 SURPLUS = 0.07  # share by which the squares are more than that: they overlap
+DEPTH, KERNEL, GROUPS = 6, 3, 16  # of the decoder's convolutions
 MASK_NOISE = 0.01  # sd of the decoder's input at masked patches
 
 
-def inverse_block_masks(count, columns, rng):
+def inverse_block_masks(count: int, columns: int, rng: np.random.Generator) -> np.ndarray:
     """Return masks, bool (count, 8 · columns), True where a patch is hidden, all with equally many visible ones.
 
     Squares of visible patches are opened around random centres (5 on a grid of 64 columns) and cut at the edges;
@@ -47,13 +49,13 @@ def _show_exactly(visible, wanted, rng):
 class Decoder(nn.Module):
     """Convolutions on the grid of time columns and mel patches, then a linear layer; used for pre-training only."""
 
-    def __init__(self, dim, depth=6, kernel=3, groups=16):
+    def __init__(self, dim: int):
         super().__init__()
-        convolutions = [nn.Conv2d(dim, dim, kernel, padding=kernel // 2, groups=groups) for _ in range(depth)]
+        convolutions = [nn.Conv2d(dim, dim, KERNEL, padding=KERNEL // 2, groups=GROUPS) for _ in range(DEPTH)]
         self.blocks = nn.ModuleList([nn.ModuleList([convolution]) for convolution in convolutions])
         self.proj = nn.Linear(dim, dim)
 
-    def forward(self, tokens):
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
         """(B, N, D) of a whole grid, masked patches included, to predictions (B, N, D)."""
         x = tokens.unflatten(1, (-1, ROWS)).permute(0, 3, 1, 2)  # (B, D, columns, 8), the dims last in memory: fast
         for (convolution,) in self.blocks:
@@ -63,7 +65,7 @@ class Decoder(nn.Module):
 
 
 @torch.no_grad()
-def targets(teacher, patches):
+def targets(teacher: EAT, patches: torch.Tensor) -> torch.Tensor:
     """Return the targets (B, N, D) that a teacher makes of all patches (B, N, D) of its clips.
 
     The raw MLP outputs of all blocks without CLS, each normalised over the patches and averaged, then normalised
@@ -74,7 +76,9 @@ def targets(teacher, patches):
     return F.layer_norm(y, y.shape[-1:])
 
 
-def predictions(student, decoder, patches, masks, noise):
+def predictions(
+    student: EAT, decoder: Decoder, patches: torch.Tensor, masks: torch.Tensor, noise: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Return what the student predicts: of each patch (B · C, N, D), and CLS (B · C, D) of the whole clip.
 
     patches: (B, N, D) with positions; masks: bool (B · C, N), the clones of a clip one after the other;
@@ -88,7 +92,7 @@ def predictions(student, decoder, patches, masks, noise):
     return decoder(grid), x[:, 0]
 
 
-def losses(frames, cls, y, masks):
+def losses(frames: torch.Tensor, cls: torch.Tensor, y: torch.Tensor, masks: torch.Tensor) -> dict[str, torch.Tensor]:
     """Return the objective's terms as a dict of scalars.
 
     frames: (B · C, N, D); cls: (B · C, D); y: targets (B, N, D); masks: bool (B · C, N). ``loss`` is the mean over
@@ -109,13 +113,15 @@ def losses(frames, cls, y, masks):
     }
 
 
-def statistics(mels, frames):
+def statistics(mels: torch.Tensor, frames: int) -> torch.Tensor:
     """Return the mean and the standard deviation (B, 256) of log-mels (B, T, 128) over their first ``frames``."""
     real = mels[:, :frames]
     return torch.cat([real.mean(1), real.std(1, correction=0)], 1)
 
 
-def statistics_loss(student, head, patches, frames, wanted):
+def statistics_loss(
+    student: EAT, head: nn.Module, patches: torch.Tensor, frames: int, wanted: torch.Tensor
+) -> torch.Tensor:
     """Return the loss of a linear ``head`` that predicts ``wanted`` from the pooled embedding of whole clips.
 
     patches: (B, N, D) with positions, none hidden; frames: their frames before padding; wanted: (B, S). The embedding
@@ -132,7 +138,7 @@ def _spread(x):
 
 
 @torch.no_grad()
-def follow(teacher, student, decay):
+def follow(teacher: nn.Module, student: nn.Module, decay: float) -> None:
     """Move every parameter of the teacher towards the student's: decay · teacher + (1 - decay) · student."""
     for slow, fast in zip(teacher.parameters(), student.parameters(), strict=True):
         slow.lerp_(fast, 1 - decay)

@@ -1,12 +1,10 @@
-"""Self-supervised pre-training of an EAT (nearfar.ufo), resumable to the byte: file to file."""
+"""Self-supervised pre-training of an EAT (nearfar.pretraining.objective), resumable to the byte: file to file."""
 
 import copy
-import hashlib
-import json
-from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import torch
 from torch import nn
 
@@ -14,10 +12,13 @@ from nearfar.backbones.eat import EAT
 from nearfar.backbones.fbank import MEAN, MELS, PATCH, ROWS, STD
 from nearfar.errors import NearfarError
 from nearfar.jobs.devices import refuse_absent
-from nearfar.jobs.files import read_arrays, replacing, write_arrays, write_table
+from nearfar.jobs.files import replacing, write_table
+from nearfar.jobs.kinds import Amount, Count, Positive, Share
 from nearfar.jobs.progress import bar
 from nearfar.jobs.threads import torch_threads
-from nearfar.pretraining import objective as ufo
+from nearfar.learning.resume import identity, read_state, write_state
+from nearfar.learning.schedule import seeded, set_rate, warmup_cosine
+from nearfar.pretraining import objective
 from nearfar.seeds import seed_for
 
 WARMUP = 0.1  # share of the steps in which the learning rate rises
@@ -27,29 +28,39 @@ PADDING = np.float16(-MEAN / (2 * STD))  # what fbank.eat_input puts where a cli
 TERMS = ("loss", "frame", "utterance", "statistics", "target_sd", "prediction_sd")
 
 
-def pretrain(inputs, outputs, *, config, seed, device="cpu", threads=1, **settings):
+def pretrain(
+    inputs: str | Path,
+    outputs: dict[str, str | Path],
+    *,
+    config: dict,
+    seed: int,
+    device: str,
+    interval: Count,
+    **settings,
+) -> None:
     """Write an EAT of ``config`` that is pre-trained on the .npy file ``inputs``, its log and a plot.
 
-    outputs: paths of config (config.json), weights (model.safetensors beside it), log (parquet) and plot (png).
-    settings: as of Run. A run that was killed goes on from the checkpoint beside its outputs, where that is of the
-    same inputs, config, seed and settings, to the same bytes (on one thread).
+    outputs: paths of config (config.json), weights (model.safetensors beside it), log (parquet) and plot (png);
+    interval: steps from one written state to the next; settings: as of Run. A run that was killed goes on from the
+    state beside its outputs, where that is of the same inputs, config, seed and settings, to the same bytes.
     Raises NearfarError for a loss that is not finite and for collapsed targets.
     """
     refuse_absent(device)
     folder, mels = Path(outputs["weights"]).parent, np.load(inputs, mmap_mode="r")
-    checkpoint = folder / "checkpoint.safetensors"
-    with torch_threads(threads):
+    state, about = folder / "state.pt", settings | {"config": config, "seed": seed, "device": device}
+    whose = identity(about, [inputs], "src/nearfar/pretraining/run.py")
+    with torch_threads(1):
         run = Run(config, mels, seed=seed, device=device, **settings)
-        run.restore(checkpoint)
+        run.restore(read_state(state, whose))
         progress = bar(range(run.step, run.steps), "pretraining", "step")
         for _ in progress:
             progress.set_postfix({name: f"{value:.3g}" for name, value in run.learn().items()})
-            if run.step % run.interval == 0 or run.step == run.steps:
-                run.save(checkpoint)
-    write_table(outputs["log"], {name: [row[name] for row in run.log] for name in ("step", *TERMS)})
+            if run.step % interval == 0 or run.step == run.steps:
+                write_state(state, whose, run.state())
+    write_table(outputs["log"], pa.Table.from_pylist(run.log))
     plot(run.log, outputs["plot"])
     run.teacher.save(folder)
-    checkpoint.unlink(missing_ok=True)
+    state.unlink(missing_ok=True)
 
 
 class Run:
@@ -59,35 +70,43 @@ class Run:
     clones: masked views of each; lr: highest learning rate; decay: first and last decay of the teacher;
     utterance: weight of the utterance loss; statistics: weight of the statistics loss, 0 for EAT's own objective;
     elsewhere: share of the steps in which the examples stand at a random place of the positions and not at their
-    beginning, so that longer clips find trained ones; interval: steps from one checkpoint to the next.
+    beginning, so that longer clips find trained ones.
     """
 
     def __init__(
-        self, config, mels, *, seed, device="cpu",
-        steps, batch=32, clones=4, lr=1e-3, decay=(0.99, 0.999), utterance=1.0, statistics=0.0, elsewhere=0.5,
-        interval=50,
-    ):  # fmt: skip
-        self.mels, self.seed, self.device, self.steps, self.interval = mels, seed, device, steps, interval
+        self,
+        config: dict,
+        mels: np.ndarray,
+        *,
+        steps: Count,
+        batch: Count,
+        clones: Count,
+        lr: Positive,
+        decay: list[Share],
+        utterance: Amount,
+        statistics: Amount,
+        elsewhere: Share,
+        seed: int,
+        device: str,
+    ):
+        self.mels, self.seed, self.device, self.steps = mels, seed, device, steps
         self.batch, self.clones, self.lr, self.decay = min(batch, len(mels)), clones, lr, decay
         self.utterance, self.statistics, self.elsewhere = utterance, statistics, elsewhere
-        settings = steps, batch, clones, lr, decay, utterance, statistics, elsewhere
-        self.fingerprint = _fingerprint(mels, config, seed, *settings)
         self.frames = int((mels[0] != PADDING).any(1).sum())
         self.centre, self.spread = (value.to(device) for value in _scale(mels, self.frames))
         self.step, self.log = 0, []
         student = EAT.untrained(config, seed_for(seed, "student"))
         self.teacher = copy.deepcopy(student).to(device)
         dim = student.extra_tokens.shape[2]
-        decoder = _seeded(seed_for(seed, "decoder"), ufo.Decoder, dim)
-        head = _seeded(seed_for(seed, "head"), nn.Linear, 2 * dim, 2 * MELS)
+        decoder = seeded(seed_for(seed, "decoder"), objective.Decoder, dim)
+        head = seeded(seed_for(seed, "head"), nn.Linear, 2 * dim, 2 * MELS)
         self.trained = nn.ModuleDict({"student": student, "decoder": decoder, "head": head}).to(device).train()
         self.optimizer = torch.optim.AdamW(_groups(self.trained), lr=lr, betas=BETAS)
 
-    def learn(self):
+    def learn(self) -> dict[str, float]:
         """Do the next step; return its terms, which go into the log. Raises NearfarError as pretrain does."""
         step = self.step
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.lr * _rate((step + 1) / self.steps)
+        set_rate(self.optimizer, self.lr * warmup_cosine((step + 1) / self.steps, WARMUP))
         terms = self._terms(torch.from_numpy(self.mels[self._rows(step)].astype(np.float32))[:, None], step)
         row = {"step": step} | {name: float(terms[name].detach()) for name in TERMS}
         _refuse_ill(row)
@@ -96,7 +115,7 @@ class Run:
         nn.utils.clip_grad_norm_(self.trained.parameters(), CLIP_NORM)
         self.optimizer.step()
         first, last = self.decay
-        ufo.follow(self.teacher, self.trained["student"], first + (last - first) * step / max(1, self.steps - 1))
+        objective.follow(self.teacher, self.trained["student"], first + (last - first) * step / max(1, self.steps - 1))
         self.step = step + 1
         self.log.append(row)
         return row
@@ -114,51 +133,36 @@ class Run:
         generator = torch.Generator().manual_seed(seed_for(self.seed, "noise", step))
         latest = student.fixed_positional_encoder.positions.shape[1] // ROWS - columns
         start = int(rng.integers(latest + 1)) if rng.random() < self.elsewhere else 0
-        masks = torch.from_numpy(ufo.inverse_block_masks(views, columns, rng)).to(self.device)
-        noise = ufo.MASK_NOISE * torch.randn(*masks.shape, student.extra_tokens.shape[2], generator=generator)
+        masks = torch.from_numpy(objective.inverse_block_masks(views, columns, rng)).to(self.device)
+        noise = objective.MASK_NOISE * torch.randn(*masks.shape, student.extra_tokens.shape[2], generator=generator)
         mels = mels.to(self.device)
         with torch.no_grad():
-            y = ufo.targets(self.teacher, placed(self.teacher, mels, start))
+            y = objective.targets(self.teacher, placed(self.teacher, mels, start))
         patches = placed(student, mels, start)
-        frames, cls = ufo.predictions(student, self.trained["decoder"], patches, masks, noise.to(self.device))
-        terms = ufo.losses(frames, cls, y, masks)
-        wanted = (ufo.statistics(mels[:, 0], self.frames) - self.centre) / self.spread
-        terms["statistics"] = ufo.statistics_loss(student, self.trained["head"], patches, self.frames, wanted)
+        frames, cls = objective.predictions(student, self.trained["decoder"], patches, masks, noise.to(self.device))
+        terms = objective.losses(frames, cls, y, masks)
+        wanted = (objective.statistics(mels[:, 0], self.frames) - self.centre) / self.spread
+        terms["statistics"] = objective.statistics_loss(student, self.trained["head"], patches, self.frames, wanted)
         weighted = self.utterance * terms["utterance"] + self.statistics * terms["statistics"]
         return terms | {"loss": terms["frame"] + weighted}
 
-    def save(self, path):
-        """Write everything the next step depends on, with the log, as one safetensors file."""
-        arrays = {f"trained.{name}": value for name, value in self.trained.state_dict().items()}
-        arrays |= {f"teacher.{name}": value for name, value in self.teacher.state_dict().items()}
-        for name, parameter in self.trained.named_parameters():
-            for moment in ("exp_avg", "exp_avg_sq"):
-                if parameter in self.optimizer.state:
-                    arrays[f"{moment}.{name}"] = self.optimizer.state[parameter][moment]
-        arrays = {name: value.detach().cpu().numpy() for name, value in arrays.items()}
-        write_arrays(path, arrays, fingerprint=self.fingerprint, step=self.step, log=self.log)
+    def state(self) -> dict:
+        """Return everything the next step depends on, with the log, as restore takes it."""
+        return {
+            "step": self.step,
+            "log": self.log,
+            **{name: getattr(self, name).state_dict() for name in ("trained", "teacher", "optimizer")},
+        }
 
-    def restore(self, path):
-        """Go on from the checkpoint at ``path``; one that is absent, unreadable or of another run is ignored."""
-        from safetensors import SafetensorError
-
-        with suppress(OSError, SafetensorError, ValueError):
-            arrays, metadata = read_arrays(path)
-            if metadata.get("fingerprint") == self.fingerprint:
-                self.step, self.log = metadata["step"], metadata["log"]
-                self._restore({name: torch.from_numpy(value).to(self.device) for name, value in arrays.items()})
-
-    def _restore(self, tensors):
-        for prefix, module in (("trained.", self.trained), ("teacher.", self.teacher)):
-            own = {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
-            module.load_state_dict(own)
-        for name, parameter in self.trained.named_parameters():
-            if f"exp_avg.{name}" in tensors:  # frozen parameters have no moments
-                moments = {moment: tensors[f"{moment}.{name}"] for moment in ("exp_avg", "exp_avg_sq")}
-                self.optimizer.state[parameter] = {"step": torch.tensor(float(self.step))} | moments
+    def restore(self, state: dict | None) -> None:
+        """Go on from a ``state``, where there is one."""
+        if state is not None:
+            self.step, self.log = state["step"], state["log"]
+            for name in ("trained", "teacher", "optimizer"):
+                getattr(self, name).load_state_dict(state[name])
 
 
-def placed(model, mels, start):
+def placed(model: EAT, mels: torch.Tensor, start: int) -> torch.Tensor:
     """Return the patches (B, N, D) of inputs (B, 1, T, 128) as if they stood ``start`` time columns into a clip."""
     if not start:
         return model.patches(mels)
@@ -166,7 +170,7 @@ def placed(model, mels, start):
     return patches + model.fixed_positional_encoder.positions[:, first : first + patches.shape[1]]
 
 
-def plot(log, path):
+def plot(log: list[dict], path: str | Path) -> None:
     """Draw the loss terms and the two standard deviations over the steps as a png."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -184,27 +188,14 @@ def plot(log, path):
         figure.savefig(temporary, format="png", dpi=100, metadata={"Software": None})
 
 
-def _fingerprint(mels, *settings):
-    """Return a text that tells runs apart, by settings and by the shape, the first and the last of the inputs."""
-    ends = np.ascontiguousarray(mels[[0, -1]]).tobytes()
-    return hashlib.sha256(json.dumps([mels.shape, *settings]).encode() + ends).hexdigest()
-
-
 def _scale(mels, frames):
-    """Return the mean and standard deviation (256,) over the examples of what ufo.statistics says of each.
+    """Return the mean and standard deviation (256,) over the examples of what objective.statistics says of each.
 
     A band that never changes, since no bin of the spectrum falls into it, gets a small one and so a constant target.
     """
     parts = (mels[i : i + 100].astype(np.float32) for i in range(0, len(mels), 100))
-    found = torch.cat([ufo.statistics(torch.from_numpy(part), frames) for part in parts])
+    found = torch.cat([objective.statistics(torch.from_numpy(part), frames) for part in parts])
     return found.mean(0), found.std(0, correction=0).clamp(min=1e-3)
-
-
-def _seeded(seed, make, *sizes):
-    """Return a module whose first weights depend on the seed only; the global generator is put back."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return make(*sizes)
 
 
 def _groups(module):
@@ -214,11 +205,6 @@ def _groups(module):
         {"params": [p for p in parameters if p.ndim > 1], "weight_decay": DECAY},
         {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
     ]
-
-
-def _rate(done):
-    """Share of the learning rate after the share ``done`` of the steps: linear to WARMUP, then a cosine to 0."""
-    return done / WARMUP if done < WARMUP else 0.5 + 0.5 * np.cos(np.pi * (done - WARMUP) / (1 - WARMUP))
 
 
 def _refuse_ill(row):

@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import ROOT, write_machine
+from conftest import CONFIG, ROOT, write_machine
 from safetensors.torch import load_file
 
-from nearfar.adapter import state as adapter_state
-from nearfar.adapter import training as adapter
+from nearfar.adapter import training
 from nearfar.adapter.files import train_adapter
-from nearfar.adapter.inputs import Inputs, load, mix, parts, read_inputs, spec_augment, write_inputs
+from nearfar.adapter.inputs import Inputs, by_length, load, read_inputs, write_inputs
+from nearfar.adapter.training import Settings, Trainee, save, train, trainee
 from nearfar.backbones.checkpoints import read_config
 from nearfar.backbones.eat import EAT
 from nearfar.backbones.embed import embeddings
@@ -27,7 +27,10 @@ from nearfar.jobs.files import read_table, write_table
 from nearfar.jobs.provenance import sources
 
 TINY = ROOT / "tests/data/eat-tiny"
-SHORT = adapter.Settings(epochs=2, batch=16, projection=(32,))
+FEATURE = CONFIG["features"]["eat"]
+DEFAULTS = {key: value for key, value in FEATURE["adapter"].items() if key != "channels"}
+DEFAULTS |= {"pooling": FEATURE["pooling"], "layers": FEATURE["layers"]}
+SHORT = Settings(**DEFAULTS | {"epochs": 2, "batch": 16, "projection": [32], "lr": 1e-3})
 
 
 def planted(clips=48, frames=46):
@@ -40,7 +43,6 @@ def planted(clips=48, frames=46):
     return Inputs(
         list(mels.astype(np.float16)),
         np.full(clips, frames),
-        np.array([f"{n}.wav" for n in range(clips)]),
         np.array([f"m{k // 2}/{k}" for k in kind]),
         np.array([f"m{k // 2}" for k in kind]),
         np.where(np.arange(clips) // 4 % 6 == 5, "target", "source"),
@@ -52,22 +54,33 @@ def inputs():
     return planted()
 
 
+def learn(inputs, settings=SHORT, seed=0, **more):
+    return train(TINY, inputs, settings, seed=seed, device="cpu", **more)
+
+
+def embedded(network, inputs):
+    """The pooled embeddings, without the projection."""
+    with torch.inference_mode():
+        groups = by_length(inputs, np.arange(len(inputs.mels)))
+        return np.concatenate([network.embed(load(inputs, rows), inputs.frames[rows]).numpy() for rows in groups])
+
+
 @pytest.fixture(scope="module")
 def trained(inputs):
-    return adapter.train(TINY, inputs, SHORT)
+    return learn(inputs)
 
 
 @pytest.fixture(scope="module")
 def vectors(trained, inputs):
     """Embeddings by the adapted model before it is merged."""
-    return adapter.embeddings(trained[0], inputs)
+    return embedded(trained[0], inputs)
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory, inputs, vectors):
     """What a training leaves on disk; its own network, since saving merges."""
     folder = tmp_path_factory.mktemp("model")
-    adapter.save(adapter.train(TINY, inputs, SHORT)[0], folder)
+    save(learn(inputs)[0], folder)
     return folder
 
 
@@ -80,24 +93,23 @@ def contents(folder):
 
 
 def test_only_attention_is_adapted():
-    names = dict(adapter_state.trainable(adapter.trainee(TINY, adapter.Settings(projection=()), 0)))
+    names = trainee(TINY, replace(SHORT, projection=[]), 0).learned()
     assert sum(p.numel() for p in names.values()) == 3 * 32 * ((96 + 288) + (96 + 96))
     assert all(re.search(r"blocks\.\d\.attn\.(qkv|proj)\.lora_[AB]", name) for name in names)
     assert len(names) == 3 * 2 * 2
 
 
 def test_training_changes_adapter_and_projection_only(trained):
-    before, after = weights(adapter.trainee(TINY, SHORT, 0)), weights(trained[0])
-    learned = {name for name, _ in adapter_state.trainable(trained[0])}
+    before, after = weights(trainee(TINY, SHORT, 0)), weights(trained[0])
+    learned = set(trained[0].learned())
     assert {name for name in before if before[name] != after[name]} == learned
     assert any(name.startswith("projection") for name in learned)
 
 
 def test_training_lowers_the_loss_and_separates_the_classes(trained, inputs):
-    log = adapter.train(TINY, inputs, replace(SHORT, epochs=5))[1]
+    log = learn(inputs, replace(SHORT, epochs=5))[1]
     assert [row["epoch"] for row in log] == [1, 2, 3, 4, 5] and log[-1]["loss"] < 0.8 * log[0]["loss"]
     assert log[0]["loss"] == pytest.approx(log[0]["supcon"] + 0.5 * log[0]["alignment"], rel=1e-5)
-    assert [row["chosen"] for row in log] == [False] * 4 + [True]
 
 
 def test_eval_is_train_mode_is_merged(trained, inputs, vectors, folder):
@@ -108,9 +120,9 @@ def test_eval_is_train_mode_is_merged(trained, inputs, vectors, folder):
         in_training = network.embed(load(inputs, rows), inputs.frames[rows]).numpy()
     network.eval()
     np.testing.assert_allclose(in_training, vectors[rows], atol=1e-5)
-    merged = adapter.Trainee(EAT.load(folder), SHORT)
-    np.testing.assert_allclose(adapter.embeddings(merged, inputs), vectors, atol=1e-5)
-    frozen = adapter.embeddings(adapter.Trainee(EAT.load(TINY), SHORT), inputs)
+    merged = Trainee(EAT.load(folder), SHORT)
+    np.testing.assert_allclose(embedded(merged, inputs), vectors, atol=1e-5)
+    frozen = embedded(Trainee(EAT.load(TINY), SHORT), inputs)
     assert np.abs(frozen - vectors).max() > 1e-2  # the adapter does something
 
 
@@ -126,7 +138,7 @@ def test_adapter_loads_through_peft(folder, inputs, vectors):
     from peft import PeftModel
 
     model = PeftModel.from_pretrained(EAT.load(TINY), folder / "adapter").eval()
-    np.testing.assert_allclose(adapter.embeddings(adapter.Trainee(model, SHORT), inputs), vectors, atol=1e-6)
+    np.testing.assert_allclose(embedded(Trainee(model, SHORT), inputs), vectors, atol=1e-6)
 
 
 def test_extraction_needs_no_peft():
@@ -136,8 +148,8 @@ def test_extraction_needs_no_peft():
 
 def test_same_seed_same_bytes_and_the_global_generator_is_left_alone(inputs, folder, tmp_path):
     before = torch.random.get_rng_state(), np.random.get_state()[1].copy()
-    adapter.save(adapter.train(TINY, inputs, SHORT)[0], tmp_path / "same")
-    adapter.save(adapter.train(TINY, inputs, SHORT, seed=1)[0], tmp_path / "other")
+    save(learn(inputs)[0], tmp_path / "same")
+    save(learn(inputs, seed=1)[0], tmp_path / "other")
     assert contents(tmp_path / "same") == contents(folder)
     assert contents(tmp_path / "other")["model.safetensors"] != contents(folder)["model.safetensors"]
     assert torch.equal(before[0], torch.random.get_rng_state()) and (before[1] == np.random.get_state()[1]).all()
@@ -145,78 +157,19 @@ def test_same_seed_same_bytes_and_the_global_generator_is_left_alone(inputs, fol
 
 def test_every_batch_holds_both_domains_and_positives(inputs):
     for epoch in (1, 2):
-        for rows in adapter._plan(inputs, SHORT, 0, epoch):
+        for rows in training._plan(inputs, SHORT, 0, epoch):
             assert set(inputs.domains[rows]) == {"source", "target"}
             assert np.unique(inputs.classes[rows], return_counts=True)[1].min() >= 2
 
 
-def test_a_batch_in_pieces_has_the_gradient_of_the_whole(inputs):
-    network, rows = adapter.trainee(TINY, SHORT, 0), np.arange(16)
-    for _, parameter in adapter_state.trainable(network):  # lora_B starts at 0, which would hide lora_A's gradient
-        parameter.data.normal_(0, 0.05, generator=torch.Generator().manual_seed(0))
-    labels = [torch.arange(16) % 4, torch.arange(16) % 4 // 2, torch.arange(16) // 8]
-
-    def gradients(pieces):
-        network.zero_grad()
-        pieces = [(load(inputs, part), inputs.frames[part]) for part in np.array_split(rows, pieces)]
-        return adapter.gradients(network, pieces, labels), [p.grad.clone() for _, p in adapter_state.trainable(network)]
-
-    (loss, whole), (again, divided) = gradients(1), gradients(3)
-    assert again == pytest.approx(loss, rel=1e-5)
-    for one, other in zip(whole, divided, strict=True):
-        assert one.abs().max() > 0
-        np.testing.assert_allclose(other, one, atol=1e-5 * float(one.abs().max()) + 1e-8)
-
-
-def test_bfloat16_and_augmentation_train(inputs):
-    settings = replace(SHORT, precision="bfloat16", accumulate=2, mixup=0.5, time_mask=8, mel_mask=16, epochs=1)
-    _, log, _ = adapter.train(TINY, inputs, settings)
+def test_bfloat16_trains(inputs):
+    _, log = learn(inputs, replace(SHORT, precision="bfloat16", epochs=1))
     assert np.isfinite(log[0]["loss"])
 
 
 def test_a_loss_that_is_not_finite_is_an_error(inputs):
     with pytest.raises(NearfarError, match=r"features\.eat\.adapter: the loss is nan in epoch 1; lower lr"):
-        adapter.train(TINY, inputs._replace(mels=[np.full_like(mel, np.nan) for mel in inputs.mels]), SHORT)
-
-
-def test_the_probe_chooses_only_where_it_is_asked_to(inputs):
-    scores, seen = {1: 0.7, 2: 0.6}, {}
-
-    def evaluate(network, epoch):
-        seen[epoch] = weights(network)
-        return [{"auc_mean": scores[epoch]}]
-
-    last, _, rows = adapter.train(TINY, inputs, replace(SHORT, probe_every=1), evaluate=evaluate)
-    assert weights(last) == seen[2] and [row["auc_mean"] for row in rows] == [0.7, 0.6]
-    best, log, _ = adapter.train(TINY, inputs, replace(SHORT, probe_every=1, select="probe"), evaluate=evaluate)
-    assert weights(best) == seen[1] and [row["chosen"] for row in log] == [True, False]
-    with pytest.raises(NearfarError, match="no machine has labelled test clips"):
-        adapter.train(TINY, inputs, replace(SHORT, probe_every=1, select="probe"), evaluate=lambda *_: [])
-
-
-def test_rate_warms_up_and_falls():
-    rates = [adapter.rate(done, adapter.Settings(warmup=0.2)) for done in (0.1, 0.2, 0.6, 1.0)]
-    np.testing.assert_allclose(rates, [0.5, 1, 0.5, 0], atol=1e-12)
-    assert adapter.rate(0, adapter.Settings(warmup=0)) == 1
-
-
-def test_masks_are_stripes_of_the_mean():
-    mels = torch.randn(2, 1, 48, 128, generator=torch.Generator().manual_seed(0))
-    before = mels.clone()
-    spec_augment(mels, [40, 48], np.random.default_rng(0), time=10, mel=20)
-    for image, old, real in zip(mels[:, 0], before[:, 0], (40, 48), strict=True):
-        changed = (image != old).numpy()
-        rows, bands = changed.all(1), changed.all(0)
-        assert 0 < rows.sum() <= 10 and 0 < bands.sum() <= 20 and not rows[real:].any()
-        assert (changed == (rows[:, None] | bands[None, :])).all()
-        torch.testing.assert_close(image[changed.nonzero()].unique(), old[:real].mean()[None])
-
-
-def test_mix_adds_powers():
-    one, other = torch.zeros(3, 1, 16, 128), torch.ones(3, 1, 16, 128)
-    mixed = mix(one, other, torch.tensor([1.0, 0.0, 0.5]))[:, 0, 0, 0]
-    scale = 2 * 4.569
-    torch.testing.assert_close(mixed, torch.tensor([0, 1, np.log(0.5 + 0.5 * np.exp(scale)) / scale]).float())
+        learn(inputs._replace(mels=[np.full_like(mel, np.nan) for mel in inputs.mels]))
 
 
 @pytest.fixture(scope="module")
@@ -231,7 +184,7 @@ def machines(tmp_path_factory):
         table = read_clips(paths["clips"], "train")
         classes = [f"{machine}/{n % 2}" for n in range(len(table["file"]))]
         write_table(paths["classes"], {"file": table["file"], "class": classes})
-        write_inputs(table["path"], paths["inputs"])
+        write_inputs(table["path"], paths["inputs"], ["near"])
         for name, path in paths.items():
             files[name].append(str(path))
     return files
@@ -241,12 +194,12 @@ def test_mixed_lengths_are_embedded_as_at_extraction(machines):
     inputs = read_inputs(machines["clips"], machines["inputs"], machines["classes"])
     assert [mel.shape for mel in (inputs.mels[0], inputs.mels[-1])] == [(48, 128), (80, 128)]
     assert inputs.mels[0].dtype == np.float16 and isinstance(inputs.mels[0], np.memmap)
-    found = parts(inputs, np.array([0, 30, 1, 31, 2]), 2)
-    assert [part.tolist() for part in found] == [[0, 1], [2], [30, 31]]
+    found = by_length(inputs, np.array([0, 30, 1, 31, 2]))
+    assert [part.tolist() for part in found] == [[0, 1, 2], [30, 31]]
     model = EAT.load(TINY)
     paths = [path for clips in machines["clips"] for path in read_clips(clips, "train")["path"]]
     wanted = [vector for _, vector in embeddings(model, ((path, read_clip(path)[:, 0]) for path in paths))]
-    got = adapter.embeddings(adapter.Trainee(model, SHORT), inputs)
+    got = embedded(Trainee(model, SHORT), inputs)
     np.testing.assert_allclose(got, np.stack(wanted), atol=5e-3)  # half precision
 
 
@@ -255,43 +208,55 @@ def test_both_channels_are_items_of_their_own(machines, tmp_path):
     write_inputs(table["path"], tmp_path / "both.npy", ("near", "far"))
     both = read_inputs(machines["clips"][:1], [tmp_path / "both.npy"], machines["classes"][:1])
     near = read_inputs(machines["clips"][:1], machines["inputs"][:1], machines["classes"][:1])
-    assert len(both.mels) == 2 * len(near.mels) and both.files[0] == both.files[1]
+    assert len(both.mels) == 2 * len(near.mels) and both.classes[:2].tolist() == near.classes[:1].tolist() * 2
     np.testing.assert_array_equal(both.mels[2], near.mels[1])
     assert not np.array_equal(both.mels[0], both.mels[1])
 
 
-def test_inputs_of_another_clip_table_are_refused(machines):
-    with pytest.raises(NearfarError, match="holds 16 clips, not 4"):
-        read_inputs(machines["clips"], machines["inputs"], split="test")
+def test_inputs_and_classes_of_another_clip_table_are_refused(machines, tmp_path):
+    np.save(tmp_path / "short.npy", np.load(machines["inputs"][0])[:3])
+    with pytest.raises(NearfarError, match=r"short\.npy: holds 3 clips, not 16; delete it and run again"):
+        read_inputs(machines["clips"][:1], [tmp_path / "short.npy"], machines["classes"][:1])
+    table = read_table(machines["classes"][0])
+    write_table(tmp_path / "classes", {name: values[:14] for name, values in table.items()})
+    with pytest.raises(NearfarError, match=r"classes: has no class of section_00_.*\(2 missing\)"):
+        read_inputs(machines["clips"][:1], machines["inputs"][:1], [tmp_path / "classes"])
+
+
+def test_a_broken_clip_is_named_and_leaves_no_inputs(tmp_path):
+    (tmp_path / "broken.wav").write_text("no sound")
+    with pytest.raises(NearfarError, match=r"broken\.wav"):
+        write_inputs([tmp_path / "broken.wav"], tmp_path / "inputs.npy", ["near"])
+    assert [path.name for path in tmp_path.iterdir()] == ["broken.wav"]
 
 
 KILLED = """
 import os, signal, sys
 sys.path[:0] = [{scripts!r}, *{tests!r}]
-from nearfar.adapter import training as adapter
+from nearfar.adapter import training
 from test_adapter import train_files
-gradients, steps = adapter.gradients, []
-def fatal(*arguments):
+descend, steps = training.descend, []
+def fatal(*given, **named):
     steps.append(1)
     if len(steps) == {step}:
         os.kill(os.getpid(), signal.SIGKILL)
-    return gradients(*arguments)
-adapter.gradients = fatal
+    return descend(*given, **named)
+training.descend = fatal
 train_files({machines!r}, {folder!r})
 """
 
 
-def train_files(machines, folder, **settings):
-    settings = {"epochs": 3, "batch": 16, "projection": [16], "mixup": 0.5, "time_mask": 8, "mel_mask": 8} | settings
-    tables = {"log": f"{folder}/training.parquet", "epochs": f"{folder}/probe_epochs.parquet"}
+def train_files(machines, folder):
     paths = machines["clips"], machines["classes"], machines["inputs"]
-    train_adapter(TINY, *paths, folder, settings=settings, seed=0, state=f"{folder}/.state", **tables)
+    settings = DEFAULTS | {"epochs": 3, "batch": 16, "projection": [16]}
+    made = {"state": f"{folder}/state.pt", "log": f"{folder}/training.parquet"}
+    train_adapter(TINY, *paths, folder, settings=settings, seed=0, device="cpu", **made)
 
 
 def test_killed_in_an_epoch_it_goes_on_to_the_same_bytes(machines, tmp_path, monkeypatch):
     whole, killed = str(tmp_path / "whole"), str(tmp_path / "killed")
-    steps, gradients = [], adapter.gradients
-    monkeypatch.setattr(adapter, "gradients", lambda *given: steps.append(1) or gradients(*given))
+    steps, descend = [], training.descend
+    monkeypatch.setattr(training, "descend", lambda *given, **named: steps.append(1) or descend(*given, **named))
     train_files(machines, whole)
     total = len(steps)
     script = KILLED.format(
@@ -302,31 +267,27 @@ def test_killed_in_an_epoch_it_goes_on_to_the_same_bytes(machines, tmp_path, mon
         folder=killed,
     )
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=False)
-    assert done.returncode == -signal.SIGKILL and list(contents(killed)) == [".state/state.safetensors"]
+    assert done.returncode == -signal.SIGKILL and list(contents(killed)) == ["state.pt"]
     train_files(machines, killed)
     assert len(steps) == total + total * 2 // 3  # the first epoch was not trained again
     assert contents(killed) == contents(whole)
-    assert read_table(f"{killed}/training.parquet")["chosen"].tolist() == [False, False, True]
+    assert read_table(f"{killed}/training.parquet")["epoch"].tolist() == [1, 2, 3]
 
 
-def test_a_state_of_other_settings_or_inputs_is_ignored(inputs, tmp_path):
-    file = tmp_path / "input"
+def test_a_state_goes_on_only_with_its_own_settings_seed_and_inputs(inputs, tmp_path, monkeypatch):
+    state, file = tmp_path / "state.pt", tmp_path / "input"
     file.write_text("one")
+    steps, descend = [], training.descend
+    monkeypatch.setattr(training, "descend", lambda *given, **named: steps.append(1) or descend(*given, **named))
 
-    def kept(settings, seed=0):
-        network = adapter.trainee(TINY, settings, seed)
-        optimizer = torch.optim.AdamW([p for _, p in adapter_state.trainable(network)])
-        return adapter_state.resume(tmp_path, adapter_state.digest({"seed": seed}, [file]), network, optimizer)
+    def trained_anew(settings=SHORT, seed=0):
+        learn(inputs, settings, seed, state=state, files=[file])
+        anew = bool(steps)
+        steps.clear()
+        return anew
 
-    assert kept(SHORT) is None
-    adapter.train(TINY, inputs, SHORT, state=tmp_path, files=[file])
-    about = adapter_state.read_arrays(tmp_path / adapter_state.FILE)[1]
-    assert about["progress"]["log"][-1]["epoch"] == 2 and kept(SHORT) is None
-    one = adapter_state.digest({"seed": 0}, [file])
+    assert trained_anew() and not trained_anew()
+    assert trained_anew(replace(SHORT, lr=2e-3)) and trained_anew(seed=1)
+    assert trained_anew() and not trained_anew()
     file.write_text("other")
-    assert adapter_state.digest({"seed": 0}, [file]) != one != adapter_state.digest({"seed": 1}, [file])
-
-
-def test_a_choice_by_a_probe_that_is_never_made_is_refused(machines, tmp_path):
-    with pytest.raises(NearfarError, match=r"features\.eat\.adapter\.probe_every: is 0, but select is probe"):
-        train_files(machines, str(tmp_path), select="probe")
+    assert trained_anew()

@@ -1,12 +1,10 @@
 import csv
 
 import numpy as np
-import pyarrow as pa
 import pytest
 from conftest import write_machine
 
-from nearfar.adapter.files import ROWS
-from nearfar.adapter.probe import distances, labelled, probe, probe_files, write_probe
+from nearfar.adapter.probe import distances, labelled, probe_files, probe_machine, write_probe
 from nearfar.data.clips import read_clips, write_clips
 from nearfar.jobs.files import write_table, write_vectors
 
@@ -21,10 +19,10 @@ def test_distance_to_the_nearest_by_hand():
 
 
 def test_probe_by_hand():
-    row = probe(TRAIN, TEST, LABEL, DOMAIN, machine="fan", epoch=3)
+    row = probe_machine(TRAIN, TEST, LABEL, DOMAIN, machine="fan", epoch=3, when="after")
     # source: normals 0 and 0.293, anomalies 0.2 and 1: three of four pairs are in order
     assert row == {
-        "when": "epoch",
+        "when": "after",
         "epoch": 3,
         "machine": "fan",
         "auc_source": 0.75,
@@ -35,7 +33,7 @@ def test_probe_by_hand():
 
 def test_a_domain_without_anomalies_has_no_auc():
     label = np.where(DOMAIN == "target", "normal", LABEL)
-    row = probe(TRAIN, TEST, label, DOMAIN, machine="fan", epoch=0)
+    row = probe_machine(TRAIN, TEST, label, DOMAIN, machine="fan", epoch=0, when="before")
     assert np.isnan(row["auc_target"]) and row["auc_mean"] == row["auc_source"] == 0.75
 
 
@@ -58,24 +56,18 @@ def test_table_and_plot(tmp_path):
     table = read_clips(clips)
     write_features(tmp_path / "frozen", table, 0)
     write_features(tmp_path / "adapted", table, 3)
-    log = {"epoch": [1, 2], "loss": [2.0, 1.0], "supcon": [1.0, 0.5], "alignment": [2.0, 1.0], "chosen": [False, True]}
+    log = {"epoch": [1, 2], "loss": [2.0, 1.0], "supcon": [1.0, 0.5], "alignment": [2.0, 1.0]}
     write_table(tmp_path / "training", log)
-    between = {"when": "epoch", "epoch": 1, "machine": "alpha", "auc_source": 0.6, "auc_target": 0.8, "auc_mean": 0.7}
-    for name, rows in (("none", []), ("one", [between])):
-        write_table(tmp_path / "epochs", pa.Table.from_pylist(rows, ROWS))
-        out = tmp_path / f"{name}.csv", tmp_path / f"{name}.png"
-        given = [[clips], [tmp_path / "frozen"], [tmp_path / "adapted"]]
-        write_probe(*given, tmp_path / "training", tmp_path / "epochs", *out)
-        found = list(csv.DictReader(out[0].open()))
-        assert [(row["when"], row["epoch"]) for row in found] == [
-            ("before", "0"),
-            *[("epoch", "1")] * len(rows),
-            ("after", "2"),
-        ]
-        assert float(found[-1]["auc_mean"]) == 1 > float(found[0]["auc_mean"])
-        first = out[1].read_bytes()
-        write_probe(*given, tmp_path / "training", tmp_path / "epochs", *out)
-        assert first == out[1].read_bytes() and first.startswith(b"\x89PNG")
+    out = tmp_path / "probe.csv", tmp_path / "training.png"
+    given = [[clips], [tmp_path / "frozen"], [tmp_path / "adapted"], tmp_path / "training"]
+    write_probe(*given, *out)
+    with out[0].open(newline="") as file:
+        found = list(csv.DictReader(file))
+    assert [(row["when"], row["epoch"]) for row in found] == [("before", "0"), ("after", "2")]
+    assert float(found[-1]["auc_mean"]) == 1 > float(found[0]["auc_mean"])
+    first = out[1].read_bytes()
+    write_probe(*given, *out)
+    assert first == out[1].read_bytes() and first.startswith(b"\x89PNG")
 
 
 def test_machines_without_labels_are_left_out(tmp_path):

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from conftest import noise, params_of, write_machine
+from conftest import CONFIG, noise, params_of, write_machine
 
-from nearfar.autoencoder import network as autoencoder
-from nearfar.autoencoder import residuals as reconstruction
 from nearfar.autoencoder.frames import Frames, frame_count, log_mel, read_frames, window_starts, windows
+from nearfar.autoencoder.network import Network, load, residuals_of, save, train
+from nearfar.autoencoder.residuals import clip_scores, score_clips, train_autoencoder, whitening
 from nearfar.data.clips import read_clips, write_clips
 from nearfar.detectors.crossfit import CrossFit
 from nearfar.detectors.detection import detect_machine
@@ -18,7 +18,9 @@ from nearfar.errors import NearfarError
 from nearfar.jobs.files import read_table, read_vectors, write_vectors
 from nearfar.seeds import seed_for
 
-SMALL = {"epochs": 4, "batch": 64, "lr": 1e-3, "held_out": 0.1}
+SETTINGS = {key: CONFIG["features"]["autoencoder"][key] for key in ("epochs", "batch", "lr", "held_out")}
+SETTINGS |= {"epochs": 4, "batch": 64}
+SMALL = SETTINGS | {"seed": 0, "device": "cpu"}
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +34,7 @@ def frames():
 
 @pytest.fixture(scope="module")
 def trained(frames):
-    return autoencoder.train(frames, **SMALL, seed=0)
+    return train(frames, **SMALL)
 
 
 def weights(network):
@@ -66,7 +68,7 @@ def test_windows_hold_five_frames_of_one_clip(frames):
 
 
 def test_network_is_as_described():
-    network = autoencoder.Network()
+    network = Network()
     widths = [640, 128, 128, 128, 128, 8, 128, 128, 128, 128, 640]
     linear = sum(a * b + b for a, b in zip(widths, widths[1:], strict=False))
     assert sum(p.numel() for p in network.parameters()) == linear + 2 * sum(widths[1:-1]) == 267928
@@ -77,33 +79,33 @@ def test_network_is_as_described():
 def test_training_lowers_the_loss_to_the_same_bytes_and_leaves_the_global_generator(frames, trained):
     torch.manual_seed(7)
     before = torch.get_rng_state()
-    network, log = autoencoder.train(frames, **SMALL, seed=0)
+    network, log = train(frames, **SMALL)
     assert torch.equal(torch.get_rng_state(), before)
     assert weights(network) == weights(trained[0]) and log == trained[1]
     assert [row["epoch"] for row in log] == [0, 1, 2, 3] and log[-1]["loss"] < log[0]["loss"]
-    other, _ = autoencoder.train(frames, **SMALL, seed=1)
+    other, _ = train(frames, **SMALL | {"seed": 1})
     assert weights(other) != weights(network)
 
 
 def test_a_single_window_left_over_is_no_batch(frames):
-    autoencoder.train(frames._replace(starts=frames.starts[:20]), **SMALL | {"batch": 17, "epochs": 1}, seed=0)
+    train(frames._replace(starts=frames.starts[:20]), **SMALL | {"batch": 17, "epochs": 1})
 
 
 def test_a_loss_that_is_not_finite_is_refused(frames):
     with pytest.raises(NearfarError, match=r"features.autoencoder.lr: .* lower lr"):
-        autoencoder.train(frames._replace(mels=frames.mels * torch.inf), **SMALL, seed=0)
+        train(frames._replace(mels=frames.mels * torch.inf), **SMALL)
 
 
 def test_selective_mahalanobis_by_hand():
     """Covariances diag(4, 1) and diag(1, 9) of the residuals, whose means are not taken off the clip's."""
     square = np.array([[1, 1], [1, -1], [-1, 1], [-1, -1]]) * np.sqrt(3 / 4)  # covariance 1, by n - 1
     ways = {
-        "source": reconstruction.whitening([square[:2] * (2, 1) + 5, square[2:] * (2, 1) + 5], singular="refuse"),
-        "target": reconstruction.whitening([square * (1, 3)], singular="refuse"),
+        "source": whitening([square[:2] * (2, 1) + 5, square[2:] * (2, 1) + 5], singular="refuse"),
+        "target": whitening([square * (1, 3)], singular="refuse"),
     }
     np.testing.assert_allclose(ways["source"].T @ ways["source"], np.diag([1 / 4, 1]), atol=1e-12)
     clip = np.array([[5.0, 0], [1, 6]])  # mean (3, 3): 9/4 + 9 and 9 + 9/9
-    view = np.stack([reconstruction.clip_scores(clip, ways)] * 2).astype(np.float32)
+    view = np.stack([clip_scores(clip, ways)] * 2).astype(np.float32)
     np.testing.assert_allclose(view[0], [(25 + 1 + 36) / 4, 11.25, 10], rtol=1e-6)
     assert Detector(distance="mse").score(view)[0] == 15.5
     np.testing.assert_allclose(Detector(distance="mahalanobis").score(view)[0], [11.25, 10], rtol=1e-6)
@@ -120,8 +122,8 @@ def test_the_normalized_score_ranks_as_the_smaller_distance():
 def test_a_covariance_without_inverse_is_refused_or_kept_in_its_span():
     residuals = np.random.default_rng(0).standard_normal((9, 20))
     with pytest.raises(NearfarError, match=r"9 training frames span 8 of 20 .*singular to pseudo_inverse"):
-        reconstruction.whitening([residuals], singular="refuse")
-    way = reconstruction.whitening([residuals], singular="pseudo_inverse")
+        whitening([residuals], singular="refuse")
+    way = whitening([residuals], singular="pseudo_inverse")
     np.testing.assert_allclose(way.T @ way, np.linalg.pinv(np.cov(residuals.T)), rtol=1e-6, atol=1e-8)
 
 
@@ -136,8 +138,8 @@ def train_machine(folder, **kwargs):
     """Train on folder/m and return the paths of clip table and model."""
     clips, model = folder / "clips.parquet", folder / "model.safetensors"
     write_clips("m", folder / "m", clips)
-    given = {"machine": "m", "settings": SMALL, "singular": "pseudo_inverse", "seed": 0, "device": "cpu"}
-    reconstruction.train_autoencoder(clips, model, folder / "log.parquet", **given | kwargs)
+    given = {"machine": "m", "settings": SETTINGS, "singular": "pseudo_inverse", "seed": 0, "device": "cpu"}
+    train_autoencoder(clips, model, folder / "log.parquet", **given | kwargs)
     return clips, model
 
 
@@ -146,18 +148,18 @@ def test_a_clip_is_scored_by_itself(tmp_path):
     long = next((tmp_path / "m/train").glob("*source*"))
     soundfile.write(long, noise(("long",), 0.9), 16000, subtype="PCM_16")  # clips of one machine may differ in length
     clips, model = train_machine(tmp_path)
-    reconstruction.score_clips(clips, model, tmp_path / "near.parquet", "cpu")
+    score_clips(clips, model, tmp_path / "near.parquet", "cpu")
     files, scores = read_vectors(tmp_path / "near.parquet")
     assert list(files) == list(read_clips(clips)["file"]) and scores.shape == (20, 3) and np.isfinite(scores).all()
     assert len(read_table(tmp_path / "log.parquet")["loss"]) == 4
     table = read_table(clips)
     kept = [19, 3, 7]  # fewer clips, in another order
-    network, ways = autoencoder.load(model)
+    network, ways = load(model)
     for row in kept:
         wave, _ = soundfile.read(table["path"][row], dtype="float32")
         mels = log_mel(wave[:, 0])
-        (residual,) = autoencoder.residuals(network, mels, window_starts(len(mels)))
-        np.testing.assert_array_equal(reconstruction.clip_scores(residual, ways).astype(np.float32), scores[row])
+        (residual,) = residuals_of(network, mels, window_starts(len(mels)))
+        np.testing.assert_array_equal(clip_scores(residual, ways).astype(np.float32), scores[row])
     one, again = model.read_bytes(), train_machine(tmp_path)[1].read_bytes()
     assert one == again
 
@@ -199,10 +201,10 @@ def test_fits_with_and_without_a_learned_state_survive_the_file(tmp_path, method
 def test_files_that_are_not_an_autoencoder_are_refused(tmp_path, trained):
     missing, text, partial = (tmp_path / name for name in ("missing", "text", "partial"))
     text.write_text("not a network")
-    autoencoder.save(trained[0], {}, partial)
+    save(trained[0], {}, partial)
     for file in (missing, text, partial):
         with pytest.raises(NearfarError, match=f"{file.name}: not an autoencoder.*train it again"):
-            autoencoder.load(file)
+            load(file)
 
 
 def test_frames_of_files_keep_their_order(tmp_path):

@@ -24,6 +24,7 @@ WRITERS = {
     "text": lambda path: files.write_text(path, "x" * 800_000),
     "table": lambda path: files.write_table(path, {"score": LARGE}),
     "vectors": lambda path: files.write_vectors(path, ["a", "b"], [LARGE, -LARGE]),
+    "array": lambda path: mapped(path),
     "arrays": lambda path: files.write_arrays(path, {"weights_": LARGE}, method="knn"),
     "factory": lambda path: build.build(path.name, path.parent, seconds=2, train_source=4, train_target=2, test=1),
     "backbone": lambda path: eat.save(SimpleNamespace(state_dict=state), {}, path),
@@ -45,6 +46,11 @@ from nearfar.jobs.files import write_text
 for number in range(300):
     write_text(sys.argv[1], sys.argv[2] * 20_000)
 """
+
+
+def mapped(path):
+    with files.new_array(path, np.float64, LARGE.shape) as array:
+        array[:] = LARGE
 
 
 def state():

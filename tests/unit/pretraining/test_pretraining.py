@@ -6,20 +6,21 @@ import hashlib
 import numpy as np
 import pytest
 import torch
-from conftest import ROOT
+from conftest import CONFIG, ROOT
 
 from nearfar.backbones import eat, fbank
 from nearfar.backbones.eat import EAT
 from nearfar.errors import NearfarError
 from nearfar.factory import mix
 from nearfar.jobs.files import read_table
-from nearfar.pretraining import data as pretraining_data
-from nearfar.pretraining import objective as ufo
-from nearfar.pretraining import run as pretraining
+from nearfar.pretraining import objective
+from nearfar.pretraining.data import simulated, write_inputs
+from nearfar.pretraining.run import Run, _groups, placed, pretrain
 
 DATA = ROOT / "tests/data"
 TINY = {"embed_dim": 32, "depth": 2, "num_heads": 2, "max_length": 16}
-SETTINGS = {"steps": 6, "batch": 4, "clones": 2, "interval": 2}
+TRAIN = {key: value for key, value in CONFIG["pretraining"]["train"].items() if key != "interval"}
+SETTINGS = TRAIN | {"steps": 6, "batch": 4, "clones": 2, "utterance": 1.0, "statistics": 0.0, "device": "cpu"}
 
 
 @pytest.fixture(autouse=True)
@@ -53,7 +54,7 @@ def mels():
 @pytest.fixture(scope="module")
 def computed(reference, mels):
     """Our student, with gradients of the loss, and what our code makes of the reference's mask and decoder."""
-    student, decoder = EAT.load(DATA / "eat-tiny").train(), ufo.Decoder(96)
+    student, decoder = EAT.load(DATA / "eat-tiny").train(), objective.Decoder(96)
     teacher = copy.deepcopy(student)
     with torch.no_grad():
         for name, parameter in teacher.named_parameters():
@@ -62,9 +63,9 @@ def computed(reference, mels):
     weights = {key[8:]: torch.from_numpy(value) for key, value in reference.items() if key.startswith("decoder.")}
     decoder.load_state_dict(weights)
     masks = torch.from_numpy(np.unpackbits(reference["mask"], axis=1).astype(bool))
-    y = ufo.targets(teacher, teacher.patches(mels))
-    frames, cls = ufo.predictions(student, decoder, student.patches(mels), masks, torch.zeros(*masks.shape, 96))
-    terms = ufo.losses(frames, cls, y, masks)
+    y = objective.targets(teacher, teacher.patches(mels))
+    frames, cls = objective.predictions(student, decoder, student.patches(mels), masks, torch.zeros(*masks.shape, 96))
+    terms = objective.losses(frames, cls, y, masks)
     (terms["loss"] * masks.sum()).backward()
     return student, masks, y, frames, cls, terms
 
@@ -91,15 +92,15 @@ def test_gradients_are_the_reference(reference, computed):
 
 @pytest.mark.parametrize(("columns", "hidden"), [(64, 410), (25, 160), (13, 84), (1, 7)])
 def test_masks_hide_the_exact_number(columns, hidden):
-    masks = ufo.inverse_block_masks(50, columns, np.random.default_rng(0))
+    masks = objective.inverse_block_masks(50, columns, np.random.default_rng(0))
     assert masks.shape == (50, 8 * columns)
     assert (masks.sum(1) == hidden).all()
-    assert (masks == ufo.inverse_block_masks(50, columns, np.random.default_rng(0))).all()
-    assert (masks != ufo.inverse_block_masks(50, columns, np.random.default_rng(1))).any()
+    assert (masks == objective.inverse_block_masks(50, columns, np.random.default_rng(0))).all()
+    assert (masks != objective.inverse_block_masks(50, columns, np.random.default_rng(1))).any()
 
 
 def test_masks_show_squares():
-    visible = ~ufo.inverse_block_masks(200, 64, np.random.default_rng(0)).reshape(200, 64, 8)
+    visible = ~objective.inverse_block_masks(200, 64, np.random.default_rng(0)).reshape(200, 64, 8)
     beside = (visible[:, 1:] & visible[:, :-1]).sum() / visible[:, 1:].sum()
     assert beside > 0.6  # 0.2 if patches were shown one by one
 
@@ -108,25 +109,25 @@ def test_teacher_sees_what_the_student_does_not(mels):
     """The targets take all patches, so they follow from the clip alone: neither mask nor clones enter."""
     student = EAT.untrained(TINY, 0)
     patches = student.patches(mels[:, :, :256])
-    y = ufo.targets(student, patches)
+    y = objective.targets(student, patches)
     assert y.shape == patches.shape
     assert not y.requires_grad
     assert torch.allclose(y.mean(2), torch.zeros(y.shape[:2]), atol=1e-5)
     assert torch.allclose(y.var(2, correction=0), torch.ones(y.shape[:2]), atol=1e-2)
-    agree(ufo.targets(student, patches[:1]), y[:1].numpy(), 1e-5)  # nor do the clip's companions
+    agree(objective.targets(student, patches[:1]), y[:1].numpy(), 1e-5)  # nor do the clip's companions
     patches[0, 3] *= -1  # every patch counts, though a mask would hide it
-    assert not torch.allclose(ufo.targets(student, patches)[0, 100], y[0, 100])
+    assert not torch.allclose(objective.targets(student, patches)[0, 100], y[0, 100])
 
 
 def test_hidden_patches_do_not_reach_the_student(mels):
-    student, decoder = EAT.untrained(TINY, 0), ufo.Decoder(32)
-    masks = torch.from_numpy(ufo.inverse_block_masks(4, 16, np.random.default_rng(0)))
+    student, decoder = EAT.untrained(TINY, 0), objective.Decoder(32)
+    masks = torch.from_numpy(objective.inverse_block_masks(4, 16, np.random.default_rng(0)))
     patches, noise = student.patches(mels[:, :, :256]).detach(), torch.zeros(4, 128, 32)
-    frames, cls = ufo.predictions(student, decoder, patches, masks, noise)
+    frames, cls = objective.predictions(student, decoder, patches, masks, noise)
     assert frames.shape == (4, 128, 32)
     hidden_by_both = (masks[0] & masks[1]).nonzero()[0]
     patches[0, hidden_by_both] += 5
-    again = ufo.predictions(student, decoder, patches, masks, noise)
+    again = objective.predictions(student, decoder, patches, masks, noise)
     assert torch.equal(again[0], frames)
     assert torch.equal(again[1], cls)
 
@@ -134,7 +135,7 @@ def test_hidden_patches_do_not_reach_the_student(mels):
 def test_decoder_works_on_the_grid():
     """Six convolutions of width 3 carry a change six columns far, and no further."""
     torch.manual_seed(0)
-    decoder, tokens = ufo.Decoder(32), torch.randn(1, 8 * 20, 32)
+    decoder, tokens = objective.Decoder(32), torch.randn(1, 8 * 20, 32)
     changed = tokens.clone()
     changed[0, :8] += 1  # the first time column
     moved = (decoder(changed) - decoder(tokens)).abs().amax((0, 2)).view(20, 8).amax(1) > 0
@@ -144,7 +145,7 @@ def test_decoder_works_on_the_grid():
 def test_teacher_follows_all_of_the_student():
     teacher, student = EAT.untrained(TINY, 0), EAT.untrained(TINY, 1)
     before, positions = copy.deepcopy(teacher.state_dict()), teacher.fixed_positional_encoder.positions.clone()
-    ufo.follow(teacher, student, 0.75)
+    objective.follow(teacher, student, 0.75)
     for name, value in student.state_dict().items():
         assert torch.allclose(teacher.state_dict()[name], 0.75 * before[name] + 0.25 * value, atol=1e-7)
     assert torch.equal(teacher.fixed_positional_encoder.positions, positions)
@@ -155,7 +156,7 @@ def test_statistics_are_the_means_and_spreads_over_time():
     mels[0, :, 5], mels[1, :, 7] = torch.tensor([1.0, 2, 3, 99]), 4.0  # the fourth frame is padding
     wanted = torch.zeros(2, 256)
     wanted[0, 5], wanted[0, 128 + 5], wanted[1, 7] = 2.0, (2 / 3) ** 0.5, 4.0
-    assert torch.allclose(ufo.statistics(mels, 3), wanted)
+    assert torch.allclose(objective.statistics(mels, 3), wanted)
 
 
 def test_statistics_loss_by_hand():
@@ -175,13 +176,13 @@ def test_statistics_loss_by_hand():
         head.weight.copy_(torch.tensor([[1.0, 0], [0, 1], [1, 1], [0, 0]]))
         head.bias.copy_(torch.tensor([0.0, 0, 0, 5]))
     wanted = torch.tensor([[1.0, 1, 1, 1]])  # errors 2, 0, 3, 4
-    agree(ufo.statistics_loss(Student(), head, patches, 20, wanted), np.float32(29 / 2))
-    assert ufo.statistics_loss(Student(), head, patches, 16, wanted) != 29 / 2  # the second column is padding
+    agree(objective.statistics_loss(Student(), head, patches, 20, wanted), np.float32(29 / 2))
+    assert objective.statistics_loss(Student(), head, patches, 16, wanted) != 29 / 2  # the second column is padding
 
 
 def learned(mels, steps=3, **settings):
     """The state of a run after some steps, its head left out, and its log."""
-    run = pretraining.Run(TINY, mels, seed=0, **(SETTINGS | settings))
+    run = Run(TINY, mels, seed=0, **(SETTINGS | settings))
     for _ in range(steps):
         run.learn()
     return {name: value for name, value in run.trained.state_dict().items() if not name.startswith("head.")}, run
@@ -193,7 +194,7 @@ def test_weight_zero_is_the_literal_objective(inputs, monkeypatch):
     for row in run.log:
         assert row["loss"] == np.float32(row["frame"]) + np.float32(row["utterance"])
     with monkeypatch.context() as patch:  # whatever the term says, it does not count
-        patch.setattr(ufo, "statistics_loss", lambda *_: torch.zeros(()))
+        patch.setattr(objective, "statistics_loss", lambda *_: torch.zeros(()))
         literal, _ = learned(mels)
     assert all(torch.equal(ours[name], literal[name]) for name in literal)
     with_it, run = learned(mels, statistics=2.0, utterance=0.5)
@@ -203,7 +204,7 @@ def test_weight_zero_is_the_literal_objective(inputs, monkeypatch):
 
 
 def test_statistics_reach_the_encoder(inputs):
-    run = pretraining.Run(TINY, np.load(inputs), seed=0, **SETTINGS)
+    run = Run(TINY, np.load(inputs), seed=0, **SETTINGS)
     assert run.frames == 98  # of 112, the rest is padding
     run._terms(torch.from_numpy(run.mels[:4].astype(np.float32))[:, None], 0)["statistics"].backward()
     missing = [name for name, p in run.trained.named_parameters() if p.requires_grad and p.grad is None]
@@ -214,14 +215,14 @@ def test_statistics_reach_the_encoder(inputs):
 def test_a_later_place_takes_later_positions(mels):
     model = EAT.untrained(TINY, 0)
     whole, part = model.patches(mels[:, :, :256]), mels[:, :, 64:256]
-    agree(pretraining.placed(model, part, 4), whole[:, 32:].detach().numpy())
-    agree(pretraining.placed(model, part, 0), model.patches(part).detach().numpy(), 0)
+    agree(placed(model, part, 4), whole[:, 32:].detach().numpy())
+    agree(placed(model, part, 0), model.patches(part).detach().numpy(), 0)
 
 
 @pytest.fixture(scope="module")
 def inputs(tmp_path_factory):
     path = tmp_path_factory.mktemp("inputs") / "inputs.npy"
-    pretraining_data.write_inputs(path, clips=6, seconds=1.0, seed=0)
+    write_inputs(path, clips=6, seconds=1.0, seed=0)
     return path
 
 
@@ -230,7 +231,7 @@ def test_inputs(inputs):
     assert mels.shape == (12, 112, 128)
     assert mels.dtype == np.float16
     assert np.isfinite(mels).all()
-    wave = torch.from_numpy(pretraining_data.simulated(2, 1.0, 0).astype(np.float32))
+    wave = torch.from_numpy(simulated(2, 1.0, 0).astype(np.float32))
     agree(mels[4:6].astype(np.float32), fbank.eat_inputs(wave)[:, 0].numpy(), 1e-3)  # rows 2i, 2i + 1: near, far
     assert len({row.tobytes() for row in mels}) == 12
 
@@ -246,7 +247,7 @@ def test_inputs_are_not_the_data_set(monkeypatch):
 
     monkeypatch.setattr(mix, "parts", parts)
     for number in range(12):
-        pretraining_data.simulated(number, 1.0, 0)
+        simulated(number, 1.0, 0)
     assert len(set(seen)) == 12
     assert len({machine_and_domain[:2] for machine_and_domain in seen}) == 6
     assert len({variant for *_, variant in seen}) == 6
@@ -262,20 +263,20 @@ def digests(folder):
 
 
 def test_resumed_is_uninterrupted(inputs, tmp_path, monkeypatch):
-    arguments = {"config": TINY, "seed": 3, "statistics": 2.0} | SETTINGS
-    pretraining.pretrain(inputs, outputs(tmp_path / "whole"), **arguments)
+    arguments = SETTINGS | {"config": TINY, "seed": 3, "statistics": 2.0, "interval": 2}
+    pretrain(inputs, outputs(tmp_path / "whole"), **arguments)
 
-    def killed(run, _learn=pretraining.Run.learn):
-        if run.step == 5:  # one step after the second checkpoint
+    def killed(run, _learn=Run.learn):
+        if run.step == 5:  # one step after the second state
             raise KeyboardInterrupt
         return _learn(run)
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(pretraining.Run, "learn", killed)
-        pretraining.pretrain(inputs, outputs(tmp_path / "parts"), **arguments)
-    assert [path.name for path in (tmp_path / "parts").iterdir()] == ["checkpoint.safetensors"]
+        patch.setattr(Run, "learn", killed)
+        pretrain(inputs, outputs(tmp_path / "parts"), **arguments)
+    assert [path.name for path in (tmp_path / "parts").iterdir()] == ["state.pt"]
     torch.manual_seed(99)  # the global generator has no say
-    pretraining.pretrain(inputs, outputs(tmp_path / "parts"), **arguments)
+    pretrain(inputs, outputs(tmp_path / "parts"), **arguments)
     assert digests(tmp_path / "parts") == digests(tmp_path / "whole")
     assert sorted(digests(tmp_path / "whole")) == ["config.json", "log.parquet", "loss.png", "model.safetensors"]
     assert read_table(tmp_path / "whole/log.parquet")["step"].tolist() == list(range(6))
@@ -284,22 +285,31 @@ def test_resumed_is_uninterrupted(inputs, tmp_path, monkeypatch):
     assert torch.equal(positions, eat.sincos(16, 32))
 
 
-def test_foreign_checkpoint_is_left_alone(inputs, tmp_path):
+@pytest.mark.parametrize("other", [{"seed": 1}, {"lr": 0.5}, {"config": TINY | {"depth": 1}}, {"inputs": "other"}])
+def test_the_state_of_another_run_is_ignored(inputs, tmp_path, monkeypatch, other):
+    """Half a run's state is in place; a run of other settings or inputs begins at its first step all the same."""
+    arguments = SETTINGS | {"config": TINY, "seed": 0, "interval": 1, "steps": 2}
+    seen = []
+
+    def stopped(run, _learn=Run.learn):
+        seen.append(run.step)
+        if run.step == 1:
+            raise KeyboardInterrupt
+        return _learn(run)
+
+    monkeypatch.setattr(Run, "learn", stopped)
     mels = np.load(inputs)
-    first = pretraining.Run(TINY, mels, seed=0, **SETTINGS)
-    first.learn()
-    first.save(tmp_path / "checkpoint")
-    for other in ({"seed": 1}, {"seed": 0, "lr": 0.5}, {"seed": 0, "statistics": 1.0}):
-        run = pretraining.Run(TINY, mels, **(SETTINGS | other))
-        run.restore(tmp_path / "checkpoint")
-        assert run.step == 0
-    (tmp_path / "checkpoint").write_bytes(b"cut")
-    first.restore(tmp_path / "checkpoint")
-    assert first.step == 1
+    np.save(tmp_path / "other.npy", mels[:, ::-1])
+    for changes in ({}, {}, other):
+        given = tmp_path / "other.npy" if changes.get("inputs") else inputs
+        settings = {key: value for key, value in (arguments | changes).items() if key != "inputs"}
+        with pytest.raises(KeyboardInterrupt):
+            pretrain(given, outputs(tmp_path / "run"), **settings)
+    assert seen == [0, 1, 1, 0, 1]
 
 
 def test_training_lowers_the_loss(inputs):
-    run = pretraining.Run(TINY, np.load(inputs), seed=0, steps=60, batch=6, clones=2, lr=3e-3)
+    run = Run(TINY, np.load(inputs), seed=0, **SETTINGS | {"steps": 60, "batch": 6, "lr": 3e-3})
     for _ in range(60):
         run.learn()
     frame = [row["frame"] for row in run.log]
@@ -308,7 +318,7 @@ def test_training_lowers_the_loss(inputs):
 
 
 def test_weight_decay_spares_biases_and_norms():
-    decayed, spared = pretraining._groups(EAT.untrained(TINY, 0))
+    decayed, spared = _groups(EAT.untrained(TINY, 0))
     assert (decayed["weight_decay"], spared["weight_decay"]) == (0.05, 0.0)
     assert {p.ndim for p in spared["params"]} == {1}
     assert sum(p.numel() for group in (decayed, spared) for p in group["params"]) + 128 * 32 == sum(
@@ -318,12 +328,12 @@ def test_weight_decay_spares_biases_and_norms():
 
 def test_ill_runs_stop(inputs):
     mels = np.load(inputs)
-    run = pretraining.Run(TINY, mels, seed=0, **SETTINGS)
+    run = Run(TINY, mels, seed=0, **SETTINGS)
     with torch.no_grad():
         run.trained["decoder"].proj.bias[0] = np.nan
     with pytest.raises(NearfarError, match="pretraining.train: the loss is nan in step 0; lower lr"):
         run.learn()
-    run = pretraining.Run(TINY, np.zeros_like(mels), seed=0, **SETTINGS, elsewhere=0)
+    run = Run(TINY, np.zeros_like(mels), seed=0, **SETTINGS | {"elsewhere": 0})
     with torch.no_grad():
         for model in (run.teacher, run.trained["student"]):
             model.fixed_positional_encoder.positions.zero_()  # all patches alike: so are all targets

@@ -17,7 +17,5 @@ if __name__ == "__main__":
             seed=snakemake.params.seed,
             device=snakemake.params.device,
             state=snakemake.params.state,
-            probed=list(zip(given.probe_clips, given.probe_train, given.probe_test, strict=True)),
             log=made.log,
-            epochs=made.epochs,
         )

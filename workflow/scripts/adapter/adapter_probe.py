@@ -8,7 +8,6 @@ if __name__ == "__main__":
             snakemake.input.frozen,
             snakemake.input.adapted,
             snakemake.input.training,
-            snakemake.input.epochs,
             snakemake.output.table,
             snakemake.output.figure,
         )

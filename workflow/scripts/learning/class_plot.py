@@ -9,4 +9,5 @@ if __name__ == "__main__":
             snakemake.input.classes,
             snakemake.output.table,
             snakemake.output.figure,
+            components=snakemake.params.components,
         )

@@ -4,13 +4,16 @@ import csv
 
 import numpy as np
 import pytest
-from conftest import write_machine
+from conftest import CONFIG, write_machine
 
 from nearfar.data.clips import read_clips, write_clips
 from nearfar.jobs.files import read_table, read_vectors, write_vectors
 from nearfar.lccr.files import embed_lccr, train_lccr
 from nearfar.lccr.maps import write_maps
-from nearfar.learning import classes
+from nearfar.learning.classes import show_classes, write_classes
+
+CLUSTERS = CONFIG["training"]["clusters"]
+LCCR = CONFIG["features"]["lccr"]
 
 
 def tables(tmp_path, attribute):
@@ -34,7 +37,7 @@ def tables(tmp_path, attribute):
     ],
 )
 def test_clusters_stand_in_for_hidden_attributes(tmp_path, attribute, pseudo, expected):
-    classes.write_classes(*tables(tmp_path, attribute), tmp_path / "classes.parquet", pseudo=pseudo)
+    write_classes(*tables(tmp_path, attribute), tmp_path / "classes.parquet", pseudo=pseudo, **CLUSTERS)
     rows = read_table(tmp_path / "classes.parquet")
     assert len(rows["file"]) == 40 and set(rows["class"]) == expected
     assert (rows["silhouette"] > 0.9).all() == (len(expected) == 2)
@@ -42,12 +45,13 @@ def test_clusters_stand_in_for_hidden_attributes(tmp_path, attribute, pseudo, ex
 
 def test_lccr_embeds_a_clip_by_its_own_windows(tmp_path):
     clips, embedding = tables(tmp_path, "spd_1")
-    classes.write_classes(clips, embedding, tmp_path / "classes.parquet")
+    write_classes(clips, embedding, tmp_path / "classes.parquet", pseudo=True, **CLUSTERS)
     maps, model = tmp_path / "maps.npy", tmp_path / "model.safetensors"
-    write_maps(read_clips(clips)["path"], maps, mels=32)
+    how = LCCR["maps"] | {"mels": 32}
+    write_maps(read_clips(clips)["path"], maps, **how)
     train_lccr(
         [clips], [tmp_path / "classes.parquet"], [maps], model, tmp_path / "log.parquet",
-        map_params={"mels": 32}, params={"epochs": 1, "batch": 16, "crop": 8}, seed=0, device="cpu",
+        map_params=how, params=LCCR["train"] | {"epochs": 1, "batch": 16, "crop": 8}, seed=0, device="cpu",
     )  # fmt: skip
     embed_lccr(clips, maps, model, tmp_path / "lccr.parquet")
     longer = np.pad(np.load(maps), ((0, 0), (0, 0), (0, 0), (0, 5)), mode="wrap")
@@ -60,8 +64,8 @@ def test_lccr_embeds_a_clip_by_its_own_windows(tmp_path):
 
 def test_classes_are_shown_to_a_person(tmp_path):
     clips, embedding = tables(tmp_path, "noAttribute")
-    classes.write_classes(clips, embedding, tmp_path / "classes.parquet")
-    classes.show_classes(clips, embedding, tmp_path / "classes.parquet", tmp_path / "m.csv", tmp_path / "m.png")
+    write_classes(clips, embedding, tmp_path / "classes.parquet", pseudo=True, **CLUSTERS)
+    show_classes(clips, embedding, tmp_path / "classes.parquet", tmp_path / "m.csv", tmp_path / "m.png", components=32)
     with open(tmp_path / "m.csv", newline="") as file:
         shown = list(csv.DictReader(file))
     rows = read_table(tmp_path / "classes.parquet")
