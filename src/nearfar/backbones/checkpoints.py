@@ -33,7 +33,8 @@ def read_config(path: str | Path) -> dict[str, Any]:
         try:
             config = parse_json(read_bytes(path).decode("utf-8"))
         except (UnicodeDecodeError, NearfarError) as error:
-            raise NearfarError(f"not readable as JSON ({error}); put the model's config.json there") from error
+            reason = str(error).partition(";")[0]
+            raise NearfarError(f"not readable as JSON ({reason}); put the model's config.json there") from error
         if not isinstance(config, dict):
             raise NearfarError("holds no JSON object; put the model's config.json there")
         return config

@@ -154,7 +154,7 @@ def test_config_json_names_the_family(tmp_path):
         (tmp_path / "config.json").write_text(json.dumps({"model_type": wrong}))
         refused(lambda: families.family_of(tmp_path), f"config.json: model_type: {wrong!r} is none of eat, beats")
     (tmp_path / "config.json").write_text("[" * 100_000)
-    refused(lambda: families.family_of(tmp_path), "config.json: not readable as JSON (")
+    refused(lambda: families.family_of(tmp_path), "config.json: not readable as JSON (not JSON (lists and objects")
 
 
 def test_a_backbone_of_another_family_is_refused(tmp_path):
