@@ -39,7 +39,7 @@ def add_parameters(known: dict) -> None:
         if "def extractor(" in path.read_text(encoding="utf-8"):
             features[path.stem] = signature(path, "extractor")
     lccr = features["lccr"]["properties"]
-    lccr["maps"] |= signature(ROOT / "src/nearfar/lccr/maps.py", "maps")
+    lccr["maps"] |= signature(ROOT / "src/nearfar/lccr/maps.py", "clip_maps")
     lccr["train"] |= signature(ROOT / "src/nearfar/lccr/network.py", "train")
 
 
