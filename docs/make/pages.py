@@ -4,6 +4,7 @@
 .venv/bin/python docs/make/pages.py --check    # make lint: the files are as this command would make them
 """
 
+import re
 import sys
 from pathlib import Path
 
@@ -38,9 +39,9 @@ def add_parameters(known: dict) -> None:
     for path in sorted((ROOT / "src/nearfar/features").glob("[a-z]*.py")):
         if "def extractor(" in path.read_text(encoding="utf-8"):
             features[path.stem] = signature(path, "extractor")
-    lccr = features["lccr"]["properties"]
-    lccr["maps"] |= signature(ROOT / "src/nearfar/lccr/maps.py", "clip_maps")
-    lccr["train"] |= signature(ROOT / "src/nearfar/lccr/network.py", "train")
+    for part in features["lccr"]["properties"].values():
+        function, file = re.fullmatch(r"parameters of (\w+) in (\S+)", part["description"]).groups()
+        part |= signature(ROOT / file, function)
 
 
 def signature(path: Path, *names: str) -> dict:
