@@ -12,9 +12,3 @@ def write_section(path: Path, head: str, title: str, text: str) -> None:
     parts = [f"{name}\n{body.rstrip()}\n" for name, body in sections.items()]
     with replacing(path) as temporary:
         temporary.write_text("\n## ".join([head.rstrip() + "\n", *parts]), encoding="utf-8")
-
-
-def table(columns: list[str], rows: list[list[str]]) -> str:
-    """Return a Markdown table."""
-    lines = [columns, ["---"] * len(columns), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"

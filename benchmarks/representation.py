@@ -20,11 +20,12 @@ from pathlib import Path
 
 import numpy as np
 import yaml
-from page import table, write_section
+from page import write_section
 
 from nearfar.comparison.bootstrap import interval, resample
 from nearfar.systems.metrics import omega
 from nearfar.systems.sections import labelled_sections
+from nearfar.systems.tables import markdown
 
 ROOT = Path(__file__).parents[1]
 HEAD = """# What the backbone, the adapter and its parts bring
@@ -122,7 +123,7 @@ def compared(found, variants, kind):
                 for system in SYSTEMS
             ]
             rows.append([f"{label}, {len(names)}", variant, base or "–", *cells])
-    return table(["data", "variant", "against", *SYSTEMS], rows)
+    return markdown(rows, ["data", "variant", "against", *SYSTEMS])
 
 
 def main():
@@ -138,7 +139,7 @@ def main():
             found[name, variant] = measure(variant, name, data, arguments.cores)
             print(name, variant, file=sys.stderr, flush=True)
     tables = [compared(found, arguments.variants, kind) for kind in ("omega", "omega_own")]
-    text = f"Official:\n\n{tables[0]}\nOwn-domain:\n\n{tables[1]}"
+    text = f"Official:\n\n{tables[0]}\n\nOwn-domain:\n\n{tables[1]}"
     write_section(ROOT / "benchmarks/representation.md", HEAD, f"{arguments.seeds} seeds", text)
 
 

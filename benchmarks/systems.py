@@ -10,7 +10,9 @@ import csv
 import sys
 from pathlib import Path
 
-from page import table, write_section
+from page import write_section
+
+from nearfar.systems.tables import markdown
 
 HEAD = """# What systems and detectors are worth
 
@@ -41,9 +43,8 @@ def systems(rows):
         if row["machine"] == "all" and not row["against"] and row["metric"] in ("omega", "omega_own"):
             cell = {"omega": row["value"], "omega_low": row["low"], "omega_high": row["high"]}
             found.setdefault(row["system"], {})[row["metric"]] = figure(cell, "omega", 2)
-    return table(
-        ["system", "Ω official", "own-domain"], [[f"`{name}`", *cells.values()] for name, cells in found.items()]
-    )
+    rows = [[f"`{name}`", *cells.values()] for name, cells in found.items()]
+    return markdown(rows, ["system", "Ω official", "own-domain"])
 
 
 def detectors(rows):
@@ -60,7 +61,7 @@ def detectors(rows):
         for (group, name), row in of.items()
         if group == "alone"
     ]
-    return table(["detector", "alone", "core + it, against the core", f"{whole} without it"], found)
+    return markdown(found, ["detector", "alone", "core + it, against the core", f"{whole} without it"])
 
 
 def literal_forms(rows):
@@ -80,7 +81,7 @@ def literal_forms(rows):
         for row in forms
         if " for " not in row["variant"]
     ]
-    return table(["literal form", "alone, against ours", "own-domain", "in the system"], found)
+    return markdown(found, ["literal form", "alone, against ours", "own-domain", "in the system"])
 
 
 def weights(rows):
@@ -90,7 +91,7 @@ def weights(rows):
         for row in rows
         if row["machine"] == "all"
     ]
-    return table(["weights", "Ω official", "against the fixed ones", "own-domain"], found)
+    return markdown(found, ["weights", "Ω official", "against the fixed ones", "own-domain"])
 
 
 def main():
@@ -101,7 +102,7 @@ def main():
         *(systems(rows_of(folder / "compare.csv")), detectors(ablation), literal_forms(ablation)),
         weights(rows_of(folder / "weights.csv")),
     ]
-    write_section(Path(__file__).with_name("systems.md"), HEAD, title, "\n".join(tables))
+    write_section(Path(__file__).with_name("systems.md"), HEAD, title, "\n\n".join(tables))
 
 
 if __name__ == "__main__":
