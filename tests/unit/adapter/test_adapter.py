@@ -288,6 +288,7 @@ def train_files(machines, folder, **settings):
     train_adapter(TINY, *paths, folder, settings=settings, seed=0, state=f"{folder}/.state", **tables)
 
 
+@pytest.mark.slow
 def test_killed_in_an_epoch_it_goes_on_to_the_same_bytes(machines, tmp_path, monkeypatch):
     whole, killed = str(tmp_path / "whole"), str(tmp_path / "killed")
     steps, gradients = [], adapter.gradients
