@@ -1,9 +1,9 @@
-# make setup | run | test | test-slurm | bench: each does what is missing before it, and nothing twice.
+# make setup | run | check | test | test-slurm | bench | docs: each does what is missing before it, and nothing twice.
 CORES ?= $(shell nproc)
 BIN := .venv/bin
 TARGET ?= results/system1/eval.csv
 
-.PHONY: setup run test test-slurm bench lint
+.PHONY: setup run lint check test test-slurm bench docs
 setup: .venv/.ready
 
 .venv/.ready: envs/setup.sh envs/requirements.txt pyproject.toml
@@ -20,9 +20,14 @@ lint: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/snakefmt --check Snakefile rules
 	$(BIN)/snakemake --lint
+	$(BIN)/python docs/make/pages.py --check
+	$(BIN)/pytest -q tests/unit/test_house.py
+
+check: lint
+	$(BIN)/pytest -q -n 2 -m "not slow" tests/unit
 
 test: lint
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2 --dist loadfile
 
 test-slurm: setup
 	tests/workflow/slurm/cluster.sh $(BIN)/pytest tests/workflow/slurm
@@ -30,3 +35,6 @@ test-slurm: setup
 bench: setup
 	.venv/bin/uv pip install --quiet --target benchmarks/others --no-deps zuko==1.6.0 normflows==1.7.3
 	OMP_NUM_THREADS=1 PYTHONPATH=benchmarks/others $(BIN)/python benchmarks/bench.py
+
+docs: setup # what is made from the configuration; make lint checks it
+	$(BIN)/python docs/make/pages.py

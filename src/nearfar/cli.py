@@ -2,11 +2,12 @@
 
 import argparse
 import sys
+from collections.abc import Sequence
 
 from nearfar.errors import NearfarError
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status: 0, or 2 after one line on stderr that says what to mend."""
     parser = argparse.ArgumentParser(prog="nearfar", description="Anomalous sound detection, near and far.")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
@@ -21,7 +22,7 @@ def main(argv=None):
     return 0
 
 
-def add_embed(commands):
+def add_embed(commands: argparse._SubParsersAction) -> None:
     """Declare ``nearfar embed``."""
     parser = commands.add_parser("embed", help="write the embeddings of clips by a backbone to an npz file")
     parser.add_argument("files", nargs="+", metavar="FILE", help="16 kHz wav file; mono is near only")
@@ -39,7 +40,7 @@ def add_embed(commands):
     parser.set_defaults(run=embed)
 
 
-def embed(arguments):
+def embed(arguments: argparse.Namespace) -> None:
     """Write ``embedding`` (clips, 2D), ``file`` and, on demand, ``tokens`` (clips, 1 + patches, D) of the clips.
 
     Raises NearfarError for what cannot be read, and for tokens of clips that are not equally long.
@@ -80,7 +81,7 @@ def embed(arguments):
                 np.lib.format.write_array(member, np.asarray(array), allow_pickle=False)
 
 
-def add_evaluate(commands):
+def add_evaluate(commands: argparse._SubParsersAction) -> None:
     """Declare ``nearfar evaluate``."""
     parser = commands.add_parser("evaluate", help="print the table of Ω of a folder of score files")
     parser.add_argument("folder", metavar="DIR", help="with anomaly_score_<machine>_section_00_test.csv files")
@@ -89,7 +90,7 @@ def add_evaluate(commands):
     parser.set_defaults(run=evaluate)
 
 
-def evaluate(arguments):
+def evaluate(arguments: argparse.Namespace) -> None:
     """Print the table of a folder of score files. Raises NearfarError where scores and truth do not match."""
     from nearfar.jobs.files import write_text
     from nearfar.systems.score_folder import evaluate_folder
@@ -101,7 +102,7 @@ def evaluate(arguments):
         write_text(arguments.out, table)
 
 
-def add_compare(commands):
+def add_compare(commands: argparse._SubParsersAction) -> None:
     """Declare ``nearfar compare``."""
     parser = commands.add_parser("compare", help="print intervals and paired differences of folders of score files")
     parser.add_argument(
@@ -113,7 +114,7 @@ def add_compare(commands):
     parser.set_defaults(run=compare)
 
 
-def compare(arguments):
+def compare(arguments: argparse.Namespace) -> None:
     """Print the comparison of folders of score files. Raises NearfarError where they do not match."""
     from nearfar.comparison.compare import compare_folders
     from nearfar.jobs.files import write_text
@@ -124,14 +125,14 @@ def compare(arguments):
         write_text(arguments.out, page)
 
 
-def add_table(commands):
+def add_table(commands: argparse._SubParsersAction) -> None:
     """Declare ``nearfar table``."""
     parser = commands.add_parser("table", help="print an eval.csv for reading")
     parser.add_argument("file", metavar="FILE.csv")
     parser.set_defaults(run=table)
 
 
-def table(arguments):
+def table(arguments: argparse.Namespace) -> None:
     """Print the table in a file. Raises NearfarError where there is no such file, or one that is no table of Ω."""
     from pathlib import Path
 
@@ -143,7 +144,7 @@ def table(arguments):
     print(readable(read_bytes(arguments.file).decode(errors="replace"), arguments.file))
 
 
-def add_verify(commands):
+def add_verify(commands: argparse._SubParsersAction) -> None:
     """Declare ``nearfar verify``."""
     parser = commands.add_parser("verify", help="print what a data set holds, and what of it is not as expected")
     parser.add_argument("folder", metavar="DIR", help="data set in the challenge's layout")
@@ -151,7 +152,7 @@ def add_verify(commands):
     parser.set_defaults(run=verify)
 
 
-def verify(arguments):
+def verify(arguments: argparse.Namespace) -> None:
     """Print the summary of a data set. Raises NearfarError where something is not as expected."""
     from nearfar.challenge import sets as challenge
     from nearfar.challenge.verify import said, summary
@@ -167,7 +168,7 @@ def verify(arguments):
         raise NearfarError(f"{arguments.folder}: {said(faults)}; mend what the lines above name")
 
 
-def add_validate(commands):
+def add_validate(commands: argparse._SubParsersAction) -> None:
     """Declare ``nearfar validate``."""
     parser = commands.add_parser("validate", help="check a submission against every rule of the challenge's format")
     parser.add_argument("package", metavar="ZIP_OR_DIR", help="the zip, or the folder that holds the systems' folders")
@@ -176,7 +177,7 @@ def add_validate(commands):
     parser.set_defaults(run=validate)
 
 
-def validate(arguments):
+def validate(arguments: argparse.Namespace) -> None:
     """Print every breach of the format, or the counts of a submission without one. Raises NearfarError for breaches."""
     from nearfar.challenge.check import check
 

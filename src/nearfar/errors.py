@@ -1,4 +1,7 @@
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
 LONGEST = 1000  # characters of a message
 
@@ -18,7 +21,7 @@ def one_line(text: str, most: int = LONGEST) -> str:
 
 
 @contextmanager
-def error_prefix(place):
+def error_prefix(place: str | Path) -> Iterator[None]:
     """Put ``place`` (a file or key) in front of a NearfarError that the block raises."""
     try:
         yield
@@ -26,7 +29,7 @@ def error_prefix(place):
         raise NearfarError(f"{place}: {error}") from error
 
 
-def one_of(key, value, known):
+def one_of(key: str, value: Any, known: Iterable) -> Any:
     """Return ``value``; raise NearfarError where it is not one of ``known``."""
     if value not in known:
         raise NearfarError(f"{key}: {value!r} is not known; write one of {', '.join(known)}")

@@ -114,7 +114,7 @@ def _is_clip(name):
 
 
 @cache
-def fingerprint(folder):
+def fingerprint(folder: str | Path) -> str:
     """Return a text that changes when a clip of the folder is added, removed or replaced, and not when it is touched.
 
     It is made of the names, the sizes and a kilobyte from the middle of each file: the whole content of a real data

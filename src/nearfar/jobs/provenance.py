@@ -15,13 +15,13 @@ ROOT = Path(__file__).parents[3]
 MODELS = ROOT / "resources"  # backbones that nearfar ships, by the name of their folder
 
 
-def prefer_this_clone():
+def prefer_this_clone() -> None:
     """Let jobs import this clone's modules, whichever nearfar is installed in the environment they run in."""
     others = os.environ.get("PYTHONPATH")
     os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT / "src"), *filter(None, [others])])
 
 
-def sources(*scripts):
+def sources(*scripts: str) -> list[str]:
     """Return the paths of ``scripts`` (relative to the repository) and of all modules of ours they import.
 
     Paths are relative to the working directory. Raises NearfarError for a missing file, a syntax error or a
@@ -33,7 +33,7 @@ def sources(*scripts):
     return sorted(os.path.relpath(ROOT / name) for name in found)
 
 
-def local_backbone(name):
+def local_backbone(name: str) -> list[str]:
     """Return the files of a backbone that is on this disk or shipped, so that a change of theirs is seen."""
     places = [Path(name), MODELS / name, *Path(name).glob("*"), *(MODELS / name).glob("*")]
     wanted = {".json", ".safetensors", *CHECKPOINTS}
@@ -52,7 +52,7 @@ def _closure(script):
 
 
 @cache
-def imported(name):
+def imported(name: str) -> list[str]:
     """Return the names (relative to the repository) of our modules that the file ``name`` imports."""
     found = []
     for node in ast.walk(parsed(name)):
@@ -66,7 +66,7 @@ def imported(name):
 
 
 @cache
-def parsed(name):
+def parsed(name: str) -> ast.Module:
     """Return the syntax tree of a file of ours; raise NearfarError where it is missing or has a syntax error."""
     try:
         return ast.parse((ROOT / name).read_text(encoding="utf-8"))

@@ -253,6 +253,7 @@ def train_files(machines, folder):
     train_adapter(TINY, *paths, folder, settings=settings, seed=0, device="cpu", **made)
 
 
+@pytest.mark.slow
 def test_killed_in_an_epoch_it_goes_on_to_the_same_bytes(machines, tmp_path, monkeypatch):
     whole, killed = str(tmp_path / "whole"), str(tmp_path / "killed")
     steps, descend = [], training.descend

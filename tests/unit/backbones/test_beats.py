@@ -484,6 +484,7 @@ assert not {{"openbeats", "transformers"}} & set(sys.modules)"""
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+@pytest.mark.slow
 def test_the_workflow_runs_with_it(project, checkpoint):
     project.config["features"]["beats"] = {
         "channels": ["near", "far"],

@@ -115,6 +115,7 @@ def test_it_refuses_as_the_others_do(toy, tmp_path):
     refused(lambda: load_backbone(tmp_path).pool(torch.ones(1, 10, 4), 16, "max"), "pooling: 'max'", "all_patches")
 
 
+@pytest.mark.slow
 def test_the_workflow_runs_with_one_file_and_one_line(project):
     code = project.folder / "src/nearfar/backbones"
     (code / "toy.py").write_text(FILE)

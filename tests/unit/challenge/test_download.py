@@ -346,6 +346,7 @@ def lines(done):
     return [line for line in done.stdout.splitlines() if line.startswith("nearfar: ")]
 
 
+@pytest.mark.slow
 def test_the_target_download(zenodo, tmp_path):
     project = challenge_project(zenodo, tmp_path)
     zenodo.cut = 100_000

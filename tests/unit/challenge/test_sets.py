@@ -37,6 +37,7 @@ def test_the_real_names_are_as_expected(shared):
     assert len(unexpected("", clips["fan"], expected["fan"] | {"seconds": [10]})) == 1
 
 
+@pytest.mark.slow
 def test_dry_run_over_real_names(tmp_path):
     make(tmp_path, (ROOT / "tests/data/real_names.txt").read_text().split(), SETS)
     out = f"{tmp_path}/results"

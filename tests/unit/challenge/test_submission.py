@@ -307,6 +307,7 @@ def test_the_placeholders_of_the_configuration_are_warned_of(tmp_path, capsys):
     assert main(["validate", str(tmp_path / "submission.zip")]) == 0
 
 
+@pytest.mark.slow
 def test_an_evaluation_machine_from_clips_to_zip(tmp_path):
     """The unlabelled machine is submitted, the labelled one gives the development results, the other's are absent."""
     for machine in ("alpha", "beta"):

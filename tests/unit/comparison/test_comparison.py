@@ -67,6 +67,7 @@ def test_draws_depend_on_the_machine_alone():
     assert not np.array_equal(alone, bootstrap.resample([part], seed=1, resamples=20))
 
 
+@pytest.mark.slow
 def test_intervals_cover_the_truth():
     """Few repetitions: an interval of half or of double the width would be found out, no finer fault."""
     share = held(separation=1.0, repetitions=60, resamples=300)
@@ -158,6 +159,7 @@ def test_compare_command(tmp_path, capsys):
     assert "given twice" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_tables_of_the_workflow(project):
     project.config["detectors"]["raw_nearest"] = project.config["detectors"]["raw"] | {
         "other_form_of": "raw",

@@ -110,6 +110,7 @@ def flow_for(**settings):
     return made("flow", **{"components": 6, "epochs": 60, "batch": 64, "seed": 1} | settings)
 
 
+@pytest.mark.slow
 def test_flow_is_a_density():
     """Its likelihood integrates to one: importance sampling with the Gaussian it starts from."""
     _, domain, view = clips(n=400, dims=6)
