@@ -7,7 +7,6 @@ ADAPTER = config["features"]["eat"]["adapter"] or {}
 rule adapter_inputs:
     input:
         clips=results("clips/{machine}.parquet"),
-        sources=sources("workflow/scripts/adapter/adapter_inputs.py"),
     output:
         results("features/inputs/{machine}.npy"),
     log:
@@ -16,6 +15,7 @@ rule adapter_inputs:
         "../envs/nearfar.yaml"
     params:
         channels=ADAPTER.get("channels", ["near"]),
+        sources=sources("workflow/scripts/adapter/adapter_inputs.py"),
     script:
         "../workflow/scripts/adapter/adapter_inputs.py"
 
@@ -29,7 +29,6 @@ rule adapter:
         inputs=expand(
             results("features/inputs/{machine}.npy"), machine=TRAINING_MACHINES
         ),
-        sources=sources("workflow/scripts/adapter/adapter.py"),
     output:
         config=results("models/eat/config.json"),
         model=results("models/eat/model.safetensors"),
@@ -51,6 +50,7 @@ rule adapter:
         seed=config["seed"],
         device=config["device"],
         state=results("models/eat/state.pt"),
+        sources=sources("workflow/scripts/adapter/adapter.py"),
     script:
         "../workflow/scripts/adapter/adapter.py"
 
@@ -63,7 +63,6 @@ rule adapter_probe:
         ),
         adapted=expand(results("features/eat/near/{machine}.parquet"), machine=MACHINES),
         training=rules.adapter.output.log,
-        sources=sources("workflow/scripts/adapter/adapter_probe.py"),
     output:
         table=results("models/eat/probe.csv"),
         figure=results("models/eat/training.png"),
@@ -71,5 +70,7 @@ rule adapter_probe:
         results("logs/adapter_probe.log"),
     conda:
         "../envs/nearfar.yaml"
+    params:
+        sources=sources("workflow/scripts/adapter/adapter_probe.py"),
     script:
         "../workflow/scripts/adapter/adapter_probe.py"

@@ -6,7 +6,6 @@ AUTOENCODER = config["features"]["autoencoder"]
 rule autoencoder_model:
     input:
         clips=results("clips/{machine}.parquet"),
-        sources=sources("workflow/scripts/autoencoder/autoencoder_model.py"),
     output:
         model=results("models/autoencoder/{machine}.safetensors"),
         log=results("models/autoencoder/{machine}.parquet"),
@@ -25,6 +24,7 @@ rule autoencoder_model:
         singular=AUTOENCODER["singular"],
         seed=config["seed"],
         device=config["device"],
+        sources=sources("workflow/scripts/autoencoder/autoencoder_model.py"),
     script:
         "../workflow/scripts/autoencoder/autoencoder_model.py"
 
@@ -33,7 +33,6 @@ rule autoencoder:
     input:
         clips=results("clips/{machine}.parquet"),
         model=rules.autoencoder_model.output.model,
-        sources=sources("workflow/scripts/autoencoder/autoencoder.py"),
     output:
         results("features/autoencoder/near/{machine}.parquet"),
     log:
@@ -46,5 +45,6 @@ rule autoencoder:
         gpu=GPU,
     params:
         device=config["device"],
+        sources=sources("workflow/scripts/autoencoder/autoencoder.py"),
     script:
         "../workflow/scripts/autoencoder/autoencoder.py"

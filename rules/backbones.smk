@@ -26,7 +26,7 @@ def embedder(family):
 
 
 def family_sources(script, family):
-    """Return the source files of a script that runs a backbone of a family, which it imports by its name."""
+    """Return what stands for the sources of a script that runs a backbone of a family, which it imports by name."""
     return sources(
         f"workflow/scripts/backbones/{script}.py",
         f"src/nearfar/backbones/{family}.py",
@@ -47,9 +47,6 @@ for family in BACKBONES:
     rule:
         name:
             rule_name
-        input:
-            files=local_backbone(about["name"]),
-            sources=family_sources("backbone", family),
         output:
             backbone(family),
         log:
@@ -60,7 +57,9 @@ for family in BACKBONES:
         params:
             **about,
             family=family,
+            content=digest_of(local_backbone(about["name"])),
             seed=config["seed"],
+            sources=family_sources("backbone", family),
         script:
             "../workflow/scripts/backbones/backbone.py"
 
@@ -73,7 +72,6 @@ for rule_name, (family, model, folder, channels) in EMBEDDINGS.items():
         input:
             clips=results("clips/{machine}.parquet"),
             model=model,
-            sources=family_sources("embed", family),
         output:
             **{
                 channel: results(f"features/{folder}/{channel}/{{machine}}.parquet")
@@ -93,5 +91,6 @@ for rule_name, (family, model, folder, channels) in EMBEDDINGS.items():
                 for key in ("pooling", "layers", "batch", "precision")
             },
             device=config["device"],
+            sources=family_sources("embed", family),
         script:
             "../workflow/scripts/backbones/embed.py"

@@ -10,10 +10,11 @@ from nearfar.data import dataset
 from nearfar import settings
 from nearfar.errors import NearfarError
 from nearfar.jobs import runs
+from nearfar.jobs.digests import digest_of
 from nearfar.jobs.provenance import (
     local_backbone,
     prefer_this_clone,
-    sources as sources_of,
+    sources_digest,
 )
 
 prefer_this_clone()
@@ -58,11 +59,8 @@ def machine_folders():
 
 
 def fingerprint(machine):
-    """Return what stands for a machine's clips; of what cannot be read nothing, as its own job says what is wrong."""
-    try:
-        return "" if SIMULATED else dataset.fingerprint(FOLDERS[machine])
-    except (NearfarError, OSError, UnicodeError):
-        return ""
+    """Return what stands for the content of a machine's clips; those of the factory are a job's output."""
+    return "" if SIMULATED else dataset.fingerprint(FOLDERS[machine])
 
 
 FOLDERS = stopping(machine_folders)
@@ -92,8 +90,8 @@ wildcard_constraints:
 
 
 def sources(*scripts):
-    """Return the source files that a job with these scripts runs, as inputs."""
-    return stopping(sources_of, *scripts)
+    """Return what stands for the source files that a job with these scripts runs, a parameter of it."""
+    return stopping(sources_digest, *scripts)
 
 
 def detector(wildcards):

@@ -13,7 +13,6 @@ rule compare:
             for system in STATISTICS["systems"] or config["systems"]
             for machine in MACHINES
         ],
-        sources=sources("workflow/scripts/comparison/compare.py"),
     output:
         table=results("compare.csv"),
         page=results("compare.md"),
@@ -26,6 +25,7 @@ rule compare:
         machines=MACHINES,
         seed=config["seed"],
         resamples=STATISTICS["resamples"],
+        sources=sources("workflow/scripts/comparison/compare.py"),
     script:
         "../workflow/scripts/comparison/compare.py"
 
@@ -34,7 +34,6 @@ rule ablation:
     input:
         clips=of_machines("clips/{machine}.parquet"),
         normalized=normalized_scores(config["detectors"]),
-        sources=sources("workflow/scripts/comparison/ablation.py"),
     output:
         results("ablation.csv"),
     log:
@@ -56,6 +55,7 @@ rule ablation:
         machines=MACHINES,
         seed=config["seed"],
         resamples=STATISTICS["resamples"],
+        sources=sources("workflow/scripts/comparison/ablation.py"),
     script:
         "../workflow/scripts/comparison/ablation.py"
 
@@ -64,7 +64,6 @@ rule weight_choice:
     input:
         clips=of_machines("clips/{machine}.parquet"),
         normalized=normalized_scores([*config["core"], *sorted(GIVEN)]),
-        sources=sources("workflow/scripts/comparison/weight_choice.py"),
     output:
         results("weights.csv"),
     log:
@@ -79,5 +78,6 @@ rule weight_choice:
         steps=STATISTICS["weight_steps"],
         seed=config["seed"],
         resamples=STATISTICS["resamples"],
+        sources=sources("workflow/scripts/comparison/weight_choice.py"),
     script:
         "../workflow/scripts/comparison/weight_choice.py"

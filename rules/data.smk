@@ -4,7 +4,6 @@
 rule clips:
     input:
         folder=lambda w: FOLDERS[w.machine] if SIMULATED else [],
-        sources=sources("workflow/scripts/data/clips.py"),
     output:
         results("clips/{machine}.parquet"),
     log:
@@ -14,5 +13,6 @@ rule clips:
     params:
         folder=lambda w: FOLDERS[w.machine],
         fingerprint=lambda w: fingerprint(w.machine),
+        sources=sources("workflow/scripts/data/clips.py"),
     script:
         "../workflow/scripts/data/clips.py"

@@ -6,9 +6,6 @@ rule detect:
     input:
         clips=results("clips/{machine}.parquet"),
         views=views,
-        sources=lambda w: sources(
-            "workflow/scripts/detectors/detect.py", method_file(w)
-        ),
     output:
         fits=results("fits/{detector}/{machine}.safetensors"),
         scores=results("scores/{detector}/{machine}.parquet"),
@@ -26,5 +23,8 @@ rule detect:
         seed=config["seed"],
         normalization=lambda w: config["normalization"]
         | detector(w).get("normalization", {}),
+        sources=lambda w: sources(
+            "workflow/scripts/detectors/detect.py", method_file(w)
+        ),
     script:
         "../workflow/scripts/detectors/detect.py"

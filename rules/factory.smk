@@ -2,8 +2,6 @@
 
 
 rule factory:
-    input:
-        sources=sources("workflow/scripts/factory/factory.py"),
     output:
         directory(results("factory/{machine}")),
     log:
@@ -16,5 +14,6 @@ rule factory:
             for key in ("seconds", "train_source", "train_target", "test")
         },
         seed=config["seed"],
+        sources=sources("workflow/scripts/factory/factory.py"),
     script:
         "../workflow/scripts/factory/factory.py"

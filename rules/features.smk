@@ -4,10 +4,6 @@
 rule feature:
     input:
         clips=results("clips/{machine}.parquet"),
-        sources=lambda w: sources(
-            "workflow/scripts/features/feature.py",
-            f"src/nearfar/features/{w.feature}.py",
-        ),
     output:
         results("features/{feature}/{channel}/{machine}.parquet"),
     log:
@@ -18,5 +14,9 @@ rule feature:
         "../envs/nearfar.yaml"
     params:
         params=lambda w: config["features"][w.feature],
+        sources=lambda w: sources(
+            "workflow/scripts/features/feature.py",
+            f"src/nearfar/features/{w.feature}.py",
+        ),
     script:
         "../workflow/scripts/features/feature.py"

@@ -4,7 +4,6 @@
 rule lccr_maps:
     input:
         clips=results("clips/{machine}.parquet"),
-        sources=sources("workflow/scripts/lccr/lccr_maps.py"),
     output:
         results("features/lccr/maps/{machine}.npy"),
     log:
@@ -13,6 +12,7 @@ rule lccr_maps:
         "../envs/nearfar.yaml"
     params:
         maps=config["features"]["lccr"]["maps"],
+        sources=sources("workflow/scripts/lccr/lccr_maps.py"),
     script:
         "../workflow/scripts/lccr/lccr_maps.py"
 
@@ -24,7 +24,6 @@ rule lccr_model:
         maps=expand(
             results("features/lccr/maps/{machine}.npy"), machine=TRAINING_MACHINES
         ),
-        sources=sources("workflow/scripts/lccr/lccr_model.py"),
     output:
         model=results("models/lccr/model.safetensors"),
         log=results("models/lccr/training.parquet"),
@@ -41,6 +40,7 @@ rule lccr_model:
         train=config["features"]["lccr"]["train"],
         seed=config["seed"],
         device=config["device"],
+        sources=sources("workflow/scripts/lccr/lccr_model.py"),
     script:
         "../workflow/scripts/lccr/lccr_model.py"
 
@@ -50,12 +50,13 @@ rule lccr:
         clips=results("clips/{machine}.parquet"),
         maps=results("features/lccr/maps/{machine}.npy"),
         model=rules.lccr_model.output.model,
-        sources=sources("workflow/scripts/lccr/lccr.py"),
     output:
         results("features/lccr/pair/{machine}.parquet"),
     log:
         results("logs/lccr/{machine}.log"),
     conda:
         "../envs/nearfar.yaml"
+    params:
+        sources=sources("workflow/scripts/lccr/lccr.py"),
     script:
         "../workflow/scripts/lccr/lccr.py"

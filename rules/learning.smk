@@ -12,7 +12,6 @@ rule classes:
     input:
         clips=results("clips/{machine}.parquet"),
         embeddings=CLASSES_FROM,
-        sources=sources("workflow/scripts/learning/classes.py"),
     output:
         results("classes/{machine}.parquet"),
     log:
@@ -22,6 +21,7 @@ rule classes:
     params:
         pseudo=config["training"]["pseudo_attributes"],
         clusters=config["training"]["clusters"],
+        sources=sources("workflow/scripts/learning/classes.py"),
     script:
         "../workflow/scripts/learning/classes.py"
 
@@ -31,7 +31,6 @@ rule class_plot:
         clips=results("clips/{machine}.parquet"),
         embeddings=CLASSES_FROM,
         classes=rules.classes.output,
-        sources=sources("workflow/scripts/learning/class_plot.py"),
     output:
         table=results("classes/{machine}.csv"),
         figure=results("classes/{machine}.png"),
@@ -41,5 +40,6 @@ rule class_plot:
         "../envs/nearfar.yaml"
     params:
         components=config["training"]["clusters"]["components"],
+        sources=sources("workflow/scripts/learning/class_plot.py"),
     script:
         "../workflow/scripts/learning/class_plot.py"

@@ -2,8 +2,6 @@
 
 
 rule pretraining_data:
-    input:
-        sources=sources("workflow/scripts/pretraining/pretraining_data.py"),
     output:
         results("pretraining/inputs.npy"),
     log:
@@ -15,6 +13,7 @@ rule pretraining_data:
     params:
         **config["pretraining"]["data"],
         seed=config["seed"],
+        sources=sources("workflow/scripts/pretraining/pretraining_data.py"),
     script:
         "../workflow/scripts/pretraining/pretraining_data.py"
 
@@ -22,7 +21,6 @@ rule pretraining_data:
 rule pretraining:
     input:
         inputs=rules.pretraining_data.output[0],
-        sources=sources("workflow/scripts/pretraining/pretraining.py"),
     output:
         config=results("models/pretrained/config.json"),
         weights=results("models/pretrained/model.safetensors"),
@@ -41,5 +39,6 @@ rule pretraining:
         train=config["pretraining"]["train"],
         seed=config["seed"],
         device=config["device"],
+        sources=sources("workflow/scripts/pretraining/pretraining.py"),
     script:
         "../workflow/scripts/pretraining/pretraining.py"

@@ -7,7 +7,6 @@ rule fuse:
             results(f"normalized/{name}/{w.machine}.parquet")
             for name in sorted(weights(w))
         ],
-        sources=sources("workflow/scripts/systems/fuse.py"),
     output:
         results("{system}/scores/{machine}.parquet"),
     log:
@@ -19,6 +18,7 @@ rule fuse:
         weights=weights,
         ranks=lambda w: config["systems"][w.system].get("ranks", config["ranks"]),
         percentile=config["decision"]["percentile"],
+        sources=sources("workflow/scripts/systems/fuse.py"),
     script:
         "../workflow/scripts/systems/fuse.py"
 
@@ -27,7 +27,6 @@ rule evaluate:
     input:
         clips=of_machines("clips/{machine}.parquet"),
         scores=of_machines("{system}/scores/{machine}.parquet"),
-        sources=sources("workflow/scripts/systems/evaluate.py"),
     output:
         results("{system}/eval.csv"),
     log:
@@ -37,6 +36,7 @@ rule evaluate:
         "../envs/nearfar.yaml"
     params:
         machines=MACHINES,
+        sources=sources("workflow/scripts/systems/evaluate.py"),
     script:
         "../workflow/scripts/systems/evaluate.py"
 
@@ -45,7 +45,6 @@ rule ranking:
     input:
         clips=of_machines("clips/{machine}.parquet"),
         scores=of_machines("{system}/scores/{machine}.parquet"),
-        sources=sources("workflow/scripts/systems/ranking.py"),
     output:
         results("{system}/ranking.csv"),
     log:
@@ -55,6 +54,7 @@ rule ranking:
         "../envs/nearfar.yaml"
     params:
         machines=MACHINES,
+        sources=sources("workflow/scripts/systems/ranking.py"),
     script:
         "../workflow/scripts/systems/ranking.py"
 
@@ -63,7 +63,6 @@ rule detector_table:
     input:
         clips=of_machines("clips/{machine}.parquet"),
         normalized=normalized_scores(config["detectors"]),
-        sources=sources("workflow/scripts/systems/detector_table.py"),
     output:
         results("detectors.csv"),
     log:
@@ -74,5 +73,6 @@ rule detector_table:
     params:
         machines=MACHINES,
         detectors=list(config["detectors"]),
+        sources=sources("workflow/scripts/systems/detector_table.py"),
     script:
         "../workflow/scripts/systems/detector_table.py"

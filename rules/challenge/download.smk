@@ -32,8 +32,6 @@ localrules:
 
 
 rule record:
-    input:
-        sources=sources("workflow/scripts/challenge/record.py"),
     output:
         archives("{record}.json"),
     log:
@@ -42,6 +40,8 @@ rule record:
         record=absent(RECORDS.values(), ".json"),
     conda:
         "../../envs/nearfar.yaml"
+    params:
+        sources=sources("workflow/scripts/challenge/record.py"),
     script:
         "../../workflow/scripts/challenge/record.py"
 
@@ -49,7 +49,6 @@ rule record:
 rule archive:
     input:
         record=lambda w: archives(f"{RECORDS[w.archive]}.json"),
-        sources=sources("workflow/scripts/challenge/archive.py"),
     output:
         archives("{archive}"),
     log:
@@ -60,6 +59,8 @@ rule archive:
         "../../envs/nearfar.yaml"
     resources:
         transfers=1,
+    params:
+        sources=sources("workflow/scripts/challenge/archive.py"),
     script:
         "../../workflow/scripts/challenge/archive.py"
 
@@ -67,7 +68,6 @@ rule archive:
 rule unpack:
     input:
         archive=lambda w: archives(PLACES[w.place].archive),
-        sources=sources("workflow/scripts/challenge/unpack.py"),
     output:
         directory(str(Path(ROOT, "{place}"))),
     log:
@@ -76,6 +76,8 @@ rule unpack:
         place=any_of(ABSENT),
     conda:
         "../../envs/nearfar.yaml"
+    params:
+        sources=sources("workflow/scripts/challenge/unpack.py"),
     script:
         "../../workflow/scripts/challenge/unpack.py"
 
@@ -83,7 +85,6 @@ rule unpack:
 rule verify:
     input:
         folders=[str(Path(ROOT, place)) for place in PLACES],
-        sources=sources("workflow/scripts/challenge/verify.py"),
     output:
         results("data.md"),
     log:
@@ -94,6 +95,7 @@ rule verify:
         folders=FOLDERS,
         expected=challenge.expected(SETS),
         fingerprints=lambda w: list(map(fingerprint, FOLDERS)),
+        sources=sources("workflow/scripts/challenge/verify.py"),
     script:
         "../../workflow/scripts/challenge/verify.py"
 

@@ -11,7 +11,6 @@ rule submission:
         scores=submitted("{system}/scores/{machine}.parquet"),
         models=used_models,
         table=development_table,
-        sources=sources("workflow/scripts/challenge/submission.py"),
     output:
         directory(results("{system}/submission")),
     log:
@@ -25,6 +24,7 @@ rule submission:
         system=lambda w: w.system,
         about=config["submission"],
         description=description,
+        sources=sources("workflow/scripts/challenge/submission.py"),
     script:
         "../../workflow/scripts/challenge/submission.py"
 
@@ -33,7 +33,6 @@ rule submission_zip:
     input:
         systems=[results(f"{system}/submission") for system in SUBMITTED],
         report=lambda w: technical_report(),
-        sources=sources("workflow/scripts/challenge/submission_zip.py"),
     output:
         results("submission.zip"),
     log:
@@ -42,5 +41,6 @@ rule submission_zip:
         "../../envs/nearfar.yaml"
     params:
         label=config["submission"]["label"],
+        sources=sources("workflow/scripts/challenge/submission_zip.py"),
     script:
         "../../workflow/scripts/challenge/submission_zip.py"

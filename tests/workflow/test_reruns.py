@@ -5,6 +5,7 @@ import os
 import shutil
 
 import pytest
+import soundfile
 from conftest import ROOT, TOY, Project, write_machine
 
 TARGETS = ["results/one/eval.csv", "results/two/eval.csv"]
@@ -109,6 +110,28 @@ def test_clip_replaced_by_another_of_the_same_length(after):
     assert ("feature", "feature=logmel, channel=near, machine=beta") in after.planned(*TARGETS)
 
 
+def test_the_first_samples_of_a_clip_count(after):
+    clip = min((after.folder / "data/beta/train").iterdir())
+    wave, rate = soundfile.read(clip, dtype="int16")
+    wave[: rate // 5] //= 2
+    times = os.stat(clip)
+    soundfile.write(clip, wave, rate, subtype="PCM_16")
+    os.utime(clip, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert ("clips", "machine=beta") in after.planned(*TARGETS)
+
+
+def replaced_by_an_older(path, text):
+    path.write_text(text)
+    os.utime(path, (10**9, 10**9))
+
+
+@pytest.mark.parametrize("change", [" # a change\n", "\n"])
+def test_source_file_replaced_by_one_with_an_older_time(after, change):
+    module = after.folder / FLOW
+    replaced_by_an_older(module, module.read_text() + change)
+    assert after.planned(*TARGETS) == flow_jobs()
+
+
 def test_local_backbone_edited(after):
     shutil.copytree(ROOT / "tests/data/eat-tiny", after.folder / "tiny")
     after.config["features"]["eat"]["backbone"]["name"] = "tiny"
@@ -116,7 +139,7 @@ def test_local_backbone_edited(after):
     assert after.run("results/models/backbone/config.json").returncode == 0
     assert after.planned("results/models/backbone/config.json") == set()
     config = after.folder / "tiny/config.json"
-    config.write_text(config.read_text().replace("1e-06", "1e-05"))
+    replaced_by_an_older(config, config.read_text().replace("1e-06", "1e-05"))
     assert after.planned("results/models/backbone/config.json") == {("backbone", "")}
 
 

@@ -1,7 +1,6 @@
 """Where the clips lie on disk: the challenge's folder layout. Runs while the workflow is parsed: no heavy import."""
 
 import errno
-import hashlib
 import os
 import stat
 from contextlib import suppress
@@ -10,6 +9,7 @@ from pathlib import Path
 
 from nearfar.data.names import LABELLED
 from nearfar.errors import NearfarError, one_line
+from nearfar.jobs.digests import digests, together
 
 SETS = ("", "raw", "dev_data/raw", "eval_data/raw")
 SPLITS = ("train", "test")
@@ -115,19 +115,7 @@ def _is_clip(name):
 
 @cache
 def fingerprint(folder: str | Path) -> str:
-    """Return a text that changes when a clip of the folder is added, removed or replaced, and not when it is touched.
-
-    It is made of the names, the sizes and a kilobyte from the middle of each file: the whole content of a real data
-    set would take minutes to read, and modification times change with every copy.
-    """
-    digest = hashlib.sha256()
-    for split, name in wav_files(folder):
-        path = os.path.join(folder, split, name)
-        if not os.path.isfile(path):  # the clip table's job says what is wrong with it, for this machine alone
-            digest.update(f"{split}/{name} ".encode())
-            continue
-        with open(path, "rb") as file:
-            size = file.seek(0, os.SEEK_END)
-            file.seek(size // 2)
-            digest.update(f"{split}/{name} {size} ".encode() + file.read(1024))
-    return digest.hexdigest()[:16]
+    """Return a text that changes when a clip of the folder is added, removed or replaced; a touch changes nothing."""
+    files = wav_files(folder)
+    contents = digests([os.path.join(folder, split, name) for split, name in files])
+    return together(f"{split}/{name} {content}" for (split, name), content in zip(files, contents, strict=True))[:16]

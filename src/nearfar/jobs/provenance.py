@@ -1,15 +1,17 @@
-"""The source files a job runs, so that Snakemake compares them by content like any other input.
+"""The source files a job runs, and their digest: a parameter of the job, which runs again where their content changed.
 
 Snakemake itself sees neither the modules that a script imports nor the content of the script, only its time.
 """
 
 import ast
+import hashlib
 import os
 from functools import cache
 from pathlib import Path
 
 from nearfar.backbones.families import CHECKPOINTS
 from nearfar.errors import NearfarError
+from nearfar.jobs.digests import together
 
 ROOT = Path(__file__).parents[3]
 MODELS = ROOT / "resources"  # backbones that nearfar ships, by the name of their folder
@@ -19,6 +21,20 @@ def prefer_this_clone() -> None:
     """Let jobs import this clone's modules, whichever nearfar is installed in the environment they run in."""
     others = os.environ.get("PYTHONPATH")
     os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT / "src"), *filter(None, [others])])
+
+
+@cache
+def sources_digest(*scripts: str) -> str:
+    """Return a text that changes with the content of a source file that a job with these scripts runs.
+
+    Raises NearfarError as ``sources`` does.
+    """
+    return together(f"{name} {_content(name)}" for script in scripts for name in sorted(_closure(script)))
+
+
+@cache
+def _content(name):
+    return hashlib.sha256((ROOT / name).read_bytes()).hexdigest()
 
 
 def sources(*scripts: str) -> list[str]:

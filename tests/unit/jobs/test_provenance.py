@@ -32,6 +32,15 @@ def test_sources_follow_imports_inside_functions_too(scripts):
     ]
 
 
+def test_the_digest_follows_the_content_of_every_source(scripts):
+    before = provenance.sources_digest("script.py")
+    for change, same in (("x = 2\n", False), ("x = 1\n", True)):
+        (scripts / "src/nearfar/sub/c.py").write_text(change)
+        for cached in (provenance.sources_digest, provenance._content):
+            cached.cache_clear()
+        assert (provenance.sources_digest("script.py") == before) == same
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
