@@ -11,23 +11,25 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from conftest import ROOT
 
-from nearfar.backbones import eat
+from nearfar.backbones.base import Backbone
 from nearfar.errors import NearfarError
 from nearfar.factory import build
 from nearfar.jobs import files
 from nearfar.jobs.job import logged
 
 LARGE = np.random.default_rng(0).standard_normal(100_000)
+FACTORY = {"seconds": 2, "train_source": 4, "train_target": 2, "test": 1, "seed": 0}
 WRITERS = {
     "text": lambda path: files.write_text(path, "x" * 800_000),
     "table": lambda path: files.write_table(path, {"score": LARGE}),
     "vectors": lambda path: files.write_vectors(path, ["a", "b"], [LARGE, -LARGE]),
     "array": lambda path: mapped(path),
     "arrays": lambda path: files.write_arrays(path, {"weights_": LARGE}, method="knn"),
-    "factory": lambda path: build.build(path.name, path.parent, seconds=2, train_source=4, train_target=2, test=1),
-    "backbone": lambda path: eat.save(SimpleNamespace(state_dict=state), {}, path),
+    "factory": lambda path: build.build(path.name, path.parent, **FACTORY),
+    "backbone": lambda path: Backbone.save(SimpleNamespace(state_dict=state, config={}, family="", prefix=""), path),
 }
 HALF = """
 import os, sys
@@ -54,8 +56,6 @@ def mapped(path):
 
 
 def state():
-    import torch
-
     return {"weight": torch.zeros(100_000)}
 
 
