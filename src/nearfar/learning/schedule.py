@@ -10,7 +10,7 @@ from nearfar.errors import NearfarError
 from nearfar.jobs.kinds import Amount, Share
 
 
-def seeded(seed: int, make: Callable[..., nn.Module], *arguments) -> nn.Module:
+def seeded(seed: int, make: Callable[..., nn.Module], *arguments: int) -> nn.Module:
     """Return the module ``make(*arguments)``, its first weights drawn from ``seed``.
 
     torch's global generator is left as it was.

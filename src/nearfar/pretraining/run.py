@@ -36,7 +36,7 @@ def pretrain(
     seed: int,
     device: str,
     interval: Count,
-    **settings,
+    **settings: int | float | list,
 ) -> None:
     """Write an EAT of ``config`` that is pre-trained on the .npy file ``inputs``, its log and a plot.
 
