@@ -3,8 +3,8 @@ from snakemake.utils import min_version
 min_version("9.0")
 
 
-configfile: "config/submission.yaml"
-configfile: "config/pretraining.yaml"
+configfile: f"{workflow.basedir}/config/submission.yaml"
+configfile: f"{workflow.basedir}/config/pretraining.yaml"
 configfile: "config/config.yaml"
 
 

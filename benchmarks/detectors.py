@@ -1,8 +1,8 @@
-"""The detector stage: its jobs beside the same library calls in one process, before and now, and what a change costs.
+"""The detector stage: its jobs beside the same library calls in one process, and what a change costs.
 
     .venv/bin/python benchmarks/detectors.py [--machines 7] [--clips 1200]
 
-Made-up features of 1536 dims; CPU-seconds of all processes, one job at a time, so that both runs meet the same machine.
+Made-up features of 1536 dims; CPU-seconds of all processes.
 """
 
 import argparse
@@ -14,26 +14,30 @@ import tempfile
 import time
 from pathlib import Path
 
-from project import ROOT, SYSTEMS, TABLES, Project, children, cpu, detect, detectors
+from project import ROOT, SYSTEMS, Project, children, cpu, detect, detectors
 
-BEFORE = "c479f3b"  # the last commit before this stage was made cheaper
-JOB = "from nearfar import detection, job; from nearfar.jobs.files import *; import os, tempfile\n"  # without its work
-JOB += "job._without_pandas(); p = tempfile.mktemp(); write_table(p, {'a': ['b']}); read_table(p); os.remove(p)"
+JOB = """from nearfar.detectors import detection
+from nearfar.jobs import job
+from nearfar.jobs.files import *
+import os, tempfile
+job._without_pandas()
+p = tempfile.mktemp()
+write_table(p, {'a': ['b']})
+read_table(p)
+os.remove(p)
+"""  # without its work
 
 
 def lines(machines=7, clips=1200):
-    """Yield the section: cost of the stage before and now, its profile, and the cost of changes."""
+    """Yield the section: cost of the stage, its profile, and the cost of changes."""
     project = Project(machines, clips)
     yield f"{machines} machines of {clips} clips, eight detectors, four systems; CPU-seconds, `--cores 1`.\n"
     yield "| | Snakemake | jobs | in all | jobs run | the calls in one process | ratio |\n|---|---|---|---|---|---|---|"
-    before, old = earlier(project)
-    yield before
     own, jobs, _, counts = project.run(cores=1)
     parts = in_process(project)
     total = sum(parts.values())
-    yield row("now", own, jobs, counts, total)
-    yield "\n" + moved(old, project)
-    yield "\n| of the jobs' CPU-seconds now | |\n|---|---|"
+    yield row("the stage", own, jobs, counts, total)
+    yield "\n| of the jobs' CPU-seconds | |\n|---|---|"
     start = starting() * sum(counts.values())
     yield f"| interpreter, Snakemake's preamble, imports, {sum(counts.values())} times | {start:.1f} |"
     for name, seconds in sorted(parts.items(), key=lambda item: -item[1]):
@@ -47,68 +51,6 @@ def row(name, own, jobs, counts, total):
     """Return a row of the first table."""
     cells = [f"{own:.1f}", f"{jobs:.1f}", f"{own + jobs:.1f}", str(sum(counts.values())), f"{total:.1f}"]
     return f"| {name} | {' | '.join(cells)} | {(own + jobs) / total:.2f} |"
-
-
-def earlier(project):
-    """Return the row of the commit BEFORE, run on the same features, and the project of its results."""
-    with tempfile.TemporaryDirectory() as folder:
-        tree = Path(folder, "tree")
-        subprocess.run(["git", "worktree", "add", "--detach", tree, BEFORE], cwd=ROOT, capture_output=True, check=True)
-        try:
-            old = Project(0, project.clips, tree)
-            (old.folder / "data").symlink_to(project.folder / "data")
-            (old.folder / "results").mkdir()
-            for part in ("clips", "features"):
-                (old.folder / "results" / part).symlink_to(project.folder / "results" / part)
-            own, jobs, _, counts = old.run(cores=1, rules=("fit", "score", "fuse", "evaluate"))
-            code = EARLIER.format(scripts=tree / "src", folder=old.folder, machines=project.machines, systems=SYSTEMS)
-            return row(f"before ({BEFORE})", own, jobs, counts, json.loads(_fresh(code))), old
-        finally:
-            subprocess.run(["git", "worktree", "remove", "--force", tree], cwd=ROOT, check=True)
-
-
-def moved(old, project):
-    """Return which detectors' normalized scores are the same bytes as in the project ``old``, and how far Ω moved."""
-    same, other, folders = [], [], (old.folder, project.folder)
-    for name in detectors(project):
-        pairs = [[f / f"results/normalized/{name}/{m}.parquet" for f in folders] for m in project.machines]
-        equal = all(first.read_bytes() == second.read_bytes() for first, second in pairs)
-        (same if equal else other).append(f"`{name}`")
-    omegas = [[float(Path(f, table).read_text().splitlines()[-1].split(",")[5]) for table in TABLES] for f in folders]
-    difference = max(abs(first - second) for first, second in zip(*omegas, strict=True))
-    return (
-        f"The same bytes as before: {', '.join(same)}. Others: {', '.join(other) or 'none'}; Ω of a system moved by"
-        f" {difference:.2f} at most."
-    )
-
-
-EARLIER = """
-import json, os, sys, time, yaml
-sys.path.insert(0, "{scripts}")
-os.chdir("{folder}")
-from nearfar.detectors.detection import fit_machine, score_machine
-from nearfar.systems.evaluation import evaluate_machines
-from nearfar.systems.ranking import fuse_machine
-from nearfar.systems.weights import weights_of
-config, machines = yaml.safe_load(open("config/config.yaml")), {machines}
-systems = {{s: weights_of(config["systems"][s]["weights"], config["core"]) for s in {systems}}}
-clips = {{m: f"results/clips/{{m}}.parquet" for m in machines}}
-for m in machines:
-    for name in sorted(set().union(*systems.values())):
-        d = config["detectors"][name]
-        out = [f"again/{{part}}/{{name}}_{{m}}" for part in ("fits", "scores", "normalized")]
-        views = [f"results/features/{{view}}/{{m}}.parquet" for view in d["views"]]
-        about = dict(machine=m, detector=name, folds=d.get("folds", config["folds"]), seed=0)
-        fit_machine(clips[m], views, out[0], method=d["method"], params=d.get("params", {{}}), **about)
-        how = config["normalization"] | d.get("normalization", {{}})
-        score_machine(clips[m], views, *out, normalization=how, **about)
-for s, weights in systems.items():
-    for m in machines:
-        normalized = {{n: f"again/normalized/{{n}}_{{m}}" for n in sorted(weights)}}
-        fuse_machine(normalized, f"again/{{s}}/{{m}}", weights=weights, ranks="test", percentile=90)
-    evaluate_machines(machines, list(clips.values()), [f"again/{{s}}/{{m}}" for m in machines], path=f"again/{{s}}.csv")
-print(json.dumps(time.process_time()))
-"""
 
 
 def _fresh(code):

@@ -87,6 +87,7 @@ class Project:
 def detect(project, detector, machine, out):
     """Do what the job of a detector and a machine does, by the library call that it makes."""
     from nearfar.detectors.detection import detect_machine
+    from nearfar.settings import parameters_of
 
     clips, views, settings = project.features(detector, machine)
     outputs = {"fits": out / f"fits/{detector}/{machine}.safetensors"}
@@ -98,7 +99,7 @@ def detect(project, detector, machine, out):
         machine=machine,
         detector=detector,
         method=settings["method"],
-        params=settings.get("params", {}),
+        params=parameters_of(project.config, detector),
         folds=settings.get("folds", project.config["folds"]),
         seed=project.config["seed"],
         normalization=project.config["normalization"] | settings.get("normalization", {}),
