@@ -24,10 +24,10 @@ lint: setup
 	$(BIN)/pytest -q tests/unit/test_house.py
 
 check: lint
-	$(BIN)/pytest -q -n 2 -m "not slow" tests/unit
+	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2 -m "not slow" tests/unit
 
 test: lint
-	$(BIN)/pytest -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile
 
 test-slurm: setup
 	tests/workflow/slurm/cluster.sh $(BIN)/pytest tests/workflow/slurm

@@ -92,6 +92,7 @@ def contents(folder):
     return {str(path.relative_to(folder)): path.read_bytes() for path in Path(folder).rglob("*") if path.is_file()}
 
 
+@pytest.mark.slow
 def test_only_attention_is_adapted():
     names = trainee(TINY, replace(SHORT, projection=[]), 0).learned()
     assert sum(p.numel() for p in names.values()) == 3 * 32 * ((96 + 288) + (96 + 96))

@@ -472,6 +472,7 @@ def test_eat_variants(config, waves, tmp_path):
     agree(tokens, each.mean(0))
 
 
+@pytest.mark.slow
 def test_imports_stay_light(tmp_path):
     backbone.fetch(
         "untrained", tmp_path, family="eat", config={"embed_dim": 32, "depth": 1, "num_heads": 2, "max_length": 16}

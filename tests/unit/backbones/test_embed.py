@@ -243,6 +243,7 @@ def test_absent_gpu(clips, tmp_path):
     refused(lambda: embed.embed_machine(clips, TINY, {"near": tmp_path / "a"}, device="cuda"), "device: 'cuda'")
 
 
+@pytest.mark.slow
 def test_imports_stay_light():
     heavy = "{'transformers', 'peft', 'timm', 'huggingface_hub', 'sklearn', 'pandas'} & set(sys.modules)"
     code = f"import sys, nearfar.backbones.embed; assert not {heavy}, {heavy}"

@@ -123,6 +123,7 @@ def test_flow_is_a_density():
     assert np.mean(np.exp(log_p - log_q)) == pytest.approx(1, abs=0.03)
 
 
+@pytest.mark.slow
 def test_flow_learns_what_a_gaussian_cannot():
     rng = np.random.default_rng(7)
 

@@ -262,6 +262,7 @@ def digests(folder):
     return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.iterdir())}
 
 
+@pytest.mark.slow
 def test_resumed_is_uninterrupted(inputs, tmp_path, monkeypatch):
     arguments = SETTINGS | {"config": TINY, "seed": 3, "statistics": 2.0, "interval": 2}
     pretrain(inputs, outputs(tmp_path / "whole"), **arguments)
@@ -308,6 +309,7 @@ def test_the_state_of_another_run_is_ignored(inputs, tmp_path, monkeypatch, othe
     assert seen == [0, 1, 1, 0, 1]
 
 
+@pytest.mark.slow
 def test_training_lowers_the_loss(inputs):
     run = Run(TINY, np.load(inputs), seed=0, **SETTINGS | {"steps": 60, "batch": 6, "lr": 3e-3})
     for _ in range(60):
