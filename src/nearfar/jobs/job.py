@@ -47,7 +47,7 @@ def _stop(line, log, trace=""):
         line += f"; the traceback is in {log}" if trace else ""
     except (NearfarError, OSError) as error:
         line += f"; {error}" if trace else ""
-    print(" ".join(line.split()), file=sys.stderr, flush=True)
+    sys.stderr.write(" ".join(line.split()) + "\n")  # at once: other jobs write there too
     raise SystemExit(1)
 
 
