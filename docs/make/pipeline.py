@@ -19,7 +19,9 @@ def text(config: dict) -> str:
     systems = {name: about["weights"] for name, about in config["systems"].items() if re.fullmatch(r"system\d", name)}
     weights = {name: _all_weights(given, config["core"]) for name, given in systems.items()}
     used = {name: config["detectors"][name]["views"] for name in set().union(*weights.values())}
-    known = [f"{feature}/{channel}" for feature in config["features"] for channel in ("near", "far", "pair")]
+    known = [
+        f"{feature}/{channel}" for feature in config["features"] for channel in ("near", "far", "residual", "pair")
+    ]
     views = [view for view in known if any(view in seen for seen in used.values())]
     order = list(config["detectors"])
     names = sorted(used, key=lambda name: (sum(map(views.index, used[name])) / len(used[name]), order.index(name)))

@@ -112,7 +112,7 @@ def _check_features(features: dict, embedding: dict) -> None:
 
 
 def _channels(config: dict, feature: str) -> list[str]:
-    """Return the channels that a feature is computed for, of near, far and pair."""
+    """Return the channels that a feature is computed for, of near, far, residual and pair."""
     if feature in FAMILIES:
         return config["features"][feature]["channels"]
     return OWN_RULES.get(feature) or _constant(f"src/nearfar/features/{feature}.py", "HEARS")

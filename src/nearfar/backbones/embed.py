@@ -11,7 +11,8 @@ import torch
 
 from nearfar.backbones.base import Backbone, load_backbone
 from nearfar.backbones.fbank import frame_count
-from nearfar.data.audio import CHANNELS, read_clip
+from nearfar.data.audio import read_clip
+from nearfar.data.signals import channels_of, signal
 from nearfar.errors import NearfarError, error_prefix
 from nearfar.jobs.devices import refuse_absent
 from nearfar.jobs.files import write_vectors
@@ -124,12 +125,17 @@ def embed_machine(
 
 
 def channel_waves(paths: Iterable[str | Path], channels: Iterable[str]) -> Iterator[tuple[tuple[str, str], np.ndarray]]:
-    """Yield ((file name, channel), waveform (samples,)) of each clip and each of ``channels``, "near" or "far"."""
-    needed = 1 + max(CHANNELS[channel] for channel in channels)
+    """Yield ((file name, channel), waveform (samples,)) of each clip and each of ``channels``, names of SIGNALS.
+
+    A clip is read once. Raises NearfarError, naming it, for what read_clip refuses and for a silent residual.
+    """
+    needed = channels_of(channels)
     for path in map(Path, paths):
         wave = read_clip(path, channels=needed)
         for channel in channels:
-            yield (path.name, channel), wave[:, CHANNELS[channel]]
+            with error_prefix(path):
+                heard = signal(wave, channel)
+            yield (path.name, channel), heard
 
 
 def _refuse_repeated(names: list[str]) -> None:
