@@ -1,7 +1,7 @@
 # Backbones: what embeds clips, the same two rules for each family that the configuration lists under features.
 # Loops, since `use rule` takes and makes no rule whose name is computed.
 
-from nearfar.backbones.families import FAMILIES
+from nearfar.backbones.families import BANDS, FAMILIES, views_of
 
 BACKBONES = [name for name in config["features"] if name in FAMILIES]
 
@@ -33,11 +33,12 @@ def family_sources(script, family):
     )
 
 
-# What embeds, by its rule's name: family, model, folder below features, channels. The adapter's probe needs embed_frozen.
+# What embeds, by its rule's name: family, model, channels of each folder below features, one of them pooled by mel row.
+# The adapter's probe needs embed_frozen.
 EMBEDDINGS = {
-    family: (family, embedder(family), family, config["features"][family]["channels"])
+    family: (family, embedder(family), views_of(family, config["features"][family]))
     for family in BACKBONES
-} | {"embed_frozen": ("eat", backbone("eat"), "frozen", ["near"])}
+} | {"embed_frozen": ("eat", backbone("eat"), {"frozen": ["near"]})}
 
 
 for family in BACKBONES:
@@ -64,7 +65,7 @@ for family in BACKBONES:
             "../workflow/scripts/backbones/backbone.py"
 
 
-for rule_name, (family, model, folder, channels) in EMBEDDINGS.items():
+for rule_name, (family, model, folders) in EMBEDDINGS.items():
 
     rule:
         name:
@@ -74,7 +75,9 @@ for rule_name, (family, model, folder, channels) in EMBEDDINGS.items():
             model=model,
         output:
             **{
-                channel: results(f"features/{folder}/{channel}/{{machine}}.parquet")
+                ("bands_" if folder.endswith(BANDS) else "")
+                + channel: results(f"features/{folder}/{channel}/{{machine}}.parquet")
+                for folder, channels in folders.items()
                 for channel in channels
             },
         log:

@@ -85,7 +85,7 @@ wildcard_constraints:
     machine=any_of(FOLDERS),
     detector=any_of(config["detectors"]),
     system=any_of(config["systems"]),
-    channel="near|far|pair",
+    channel="near|far|residual|pair",
     feature=any_of(config["features"]),
 
 

@@ -3,6 +3,9 @@
 import re
 from html import escape
 
+from nearfar.backbones.families import BANDS
+from nearfar.settings import views_of_feature
+
 WIDTH, TOP, PITCH, BOX = 920, 70, 38, 28  # of the page; the first row; distance of the rows; height of a box
 CLIPS, MODELS, VIEWS, DETECTORS = (12, 66), (104, 152), (286, 104), (424, 150)  # left edge and width of a column
 NORMALIZED, SYSTEMS, STEP, OMEGA = (606, 100), 740, 32, (868, 42)
@@ -19,7 +22,7 @@ def text(config: dict) -> str:
     systems = {name: about["weights"] for name, about in config["systems"].items() if re.fullmatch(r"system\d", name)}
     weights = {name: _all_weights(given, config["core"]) for name, given in systems.items()}
     used = {name: config["detectors"][name]["views"] for name in set().union(*weights.values())}
-    known = [f"{feature}/{channel}" for feature in config["features"] for channel in ("near", "far", "pair")]
+    known = [view for feature in config["features"] for view in views_of_feature(config, feature)]
     views = [view for view in known if any(view in seen for seen in used.values())]
     order = list(config["detectors"])
     names = sorted(used, key=lambda name: (sum(map(views.index, used[name])) / len(used[name]), order.index(name)))
@@ -77,7 +80,7 @@ def _clips_to_views(places, middle):
     """Yield clips, views, and what leads from one to the other: a model's box or a line past all of them."""
     models = {}
     for view, y in places.items():
-        model = MODEL.get(view.split("/")[0])
+        model = MODEL.get(view.split("/")[0].removesuffix(BANDS))
         if model:
             models.setdefault(model, []).append(y)
         else:

@@ -34,7 +34,7 @@ def add_embed(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--revision", help="commit of a hub name")
     parser.add_argument("--file", help="checkpoint (.pt) in that folder or hub repository")
     parser.add_argument("--sha256", help="of model.safetensors or the checkpoint, to be verified")
-    parser.add_argument("--channel", choices=["near", "far"], default="near")
+    parser.add_argument("--channel", choices=["near", "far", "residual"], default="near")
     parser.add_argument("--tokens", action="store_true", help="write the tokens too; clips must be equally long")
     parser.add_argument("--out", required=True, metavar="FILE.npz", help="embedding (clips, 2D), file, tokens")
     parser.set_defaults(run=embed)
@@ -55,11 +55,12 @@ def embed(arguments: argparse.Namespace) -> None:
     from nearfar.backbones import source as backbone
     from nearfar.backbones.base import load_backbone
     from nearfar.backbones.embed import channel_waves, token_batches
-    from nearfar.data import audio
+    from nearfar.data.audio import probe
+    from nearfar.data.signals import channels_of
     from nearfar.jobs.files import replacing
     from nearfar.jobs.progress import bar
 
-    samples = [audio.probe(file, channels=1 + audio.CHANNELS[arguments.channel]) for file in arguments.files]
+    samples = [probe(file, channels_of([arguments.channel])) for file in arguments.files]
     if arguments.tokens and len(set(samples)) > 1:
         odd = next(i for i, length in enumerate(samples) if length != samples[0])
         raise NearfarError(

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from nearfar.backbones.families import FAMILIES
+from nearfar.backbones.families import FAMILIES, views_of
 from nearfar.errors import NearfarError
 from nearfar.jobs.kinds import SCHEMAS
 from nearfar.jobs.provenance import ROOT, parsed
@@ -24,7 +24,7 @@ def check(config: dict, schema: dict) -> None:
     if config["data"]["sets"] and config["data"]["root"] is None:
         raise NearfarError("data.root: null, the simulated factory, with data.sets; name the folder they go into")
     _check_features(config["features"], schema["$defs"]["embedding"])
-    views = {f"{feature}/{channel}" for feature in config["features"] for channel in _channels(config, feature)}
+    views = {view for feature in config["features"] for view in views_of_feature(config, feature)}
     for name, given in config["methods"].items():
         _check_parameters(f"methods.{name}", given, _method_file("methods", name), "Detector", "__init__", whole=False)
     for name in config["detectors"]:
@@ -111,11 +111,13 @@ def _check_features(features: dict, embedding: dict) -> None:
         _check_parameters(f"features.{name}", features[name], f"src/nearfar/features/{name}.py", "extractor")
 
 
-def _channels(config: dict, feature: str) -> list[str]:
-    """Return the channels that a feature is computed for, of near, far and pair."""
+def views_of_feature(config: dict, feature: str) -> list[str]:
+    """Return the views, written feature/channel, that a feature is computed for."""
     if feature in FAMILIES:
-        return config["features"][feature]["channels"]
-    return OWN_RULES.get(feature) or _constant(f"src/nearfar/features/{feature}.py", "HEARS")
+        pooled = views_of(feature, config["features"][feature])
+    else:
+        pooled = {feature: OWN_RULES.get(feature) or _constant(f"src/nearfar/features/{feature}.py", "HEARS")}
+    return [f"{name}/{channel}" for name, channels in pooled.items() for channel in channels]
 
 
 def _constant(file: str, name: str) -> Any:

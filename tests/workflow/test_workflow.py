@@ -17,6 +17,7 @@ SMALL = {
     "features": {
         "eat": {
             "channels": ["near", "far"],
+            "bands": ["near", "residual"],
             "backbone": {
                 "name": "untrained",
                 "revision": None,

@@ -19,6 +19,7 @@ from torch import nn
 
 from nearfar.adapter.inputs import Inputs, by_length, load
 from nearfar.backbones.eat import EAT
+from nearfar.backbones.fbank import ROWS
 from nearfar.jobs.devices import refuse_absent
 from nearfar.jobs.files import replacing
 from nearfar.jobs.kinds import Amount, Count, Positive, Share
@@ -61,7 +62,7 @@ class Trainee(nn.Module):
     def __init__(self, model: nn.Module, settings: Settings):
         super().__init__()
         self.model, self.settings = model, settings
-        width, layers = 2 * model.extra_tokens.shape[-1], []
+        width, layers = 2 * model.extra_tokens.shape[-1] * (ROWS if settings.pooling == "bands" else 1), []
         for dims in settings.projection:
             layers += [nn.Linear(width, dims), nn.ReLU()]
             width = dims

@@ -28,7 +28,7 @@ from nearfar.backbones.fbank import ROWS, columns
 from nearfar.errors import NearfarError, error_prefix
 from nearfar.jobs.files import write_bytes, write_text
 
-POOLINGS = ("columns", "patches", "all_columns", "all_patches")
+POOLINGS = ("columns", "patches", "all_columns", "all_patches", "bands")
 
 
 class Backbone(nn.Module):
@@ -132,11 +132,12 @@ class Backbone(nn.Module):
         return set(layers)
 
     def pool(self, tokens: torch.Tensor, frames: int | Sequence[int], pooling: str = "columns") -> torch.Tensor:
-        """Return the mean and standard deviation (B, 2D) over time of the patches' tokens, (B, leading + N, D).
+        """Return the mean and standard deviation over time of the patches' tokens, (B, leading + N, D): (B, 2D).
 
         ``frames`` is each clip's number of frames before padding: an int, or B of them. ``pooling`` "columns" runs
         over time columns (the mean of their mel patches), "patches" over single ones, of those that hold a real
-        frame; "all_columns" and "all_patches" run over the padding too. Raises NearfarError for another.
+        frame; "all_columns" and "all_patches" run over the padding too. "bands" keeps the mel patches of a column
+        apart, (B, 2 · ROWS · D): the means of all rows, then their deviations. Raises NearfarError for another.
         """
         if pooling not in POOLINGS:
             raise NearfarError(f"pooling: {pooling!r} is not one of {', '.join(POOLINGS)}; choose one of these")
@@ -207,8 +208,11 @@ def load_backbone(path: str | Path) -> Backbone:
 
 
 def _statistics(grid: torch.Tensor, frames: int, pooling: str) -> torch.Tensor:
-    """Return the mean and standard deviation (2D,) of one clip's tokens (columns, ROWS, D)."""
+    """Return the mean and standard deviation (2D,), or (2 · ROWS · D,), of one clip's tokens (columns, ROWS, D)."""
     if not pooling.startswith("all_"):
         grid = grid[: columns(frames)]
-    values = grid.mean(1) if pooling.endswith("columns") else grid.flatten(0, 1)  # (n, D)
+    if pooling == "bands":
+        values = grid.flatten(1)  # (columns, ROWS · D)
+    else:
+        values = grid.mean(1) if pooling.endswith("columns") else grid.flatten(0, 1)  # (n, D)
     return torch.cat([values.mean(0), values.std(0, correction=0)])

@@ -11,7 +11,8 @@ import torch
 
 from nearfar.backbones.base import Backbone, load_backbone
 from nearfar.backbones.fbank import frame_count
-from nearfar.data.audio import CHANNELS, read_clip
+from nearfar.data.audio import read_clip
+from nearfar.data.signals import channels_of, signal
 from nearfar.errors import NearfarError, error_prefix
 from nearfar.jobs.devices import refuse_absent
 from nearfar.jobs.files import write_vectors
@@ -79,7 +80,7 @@ def embeddings(
     batch: int = 8,
     device: str = "cpu",
 ) -> Iterator[tuple[Key, np.ndarray]]:
-    """Yield (key, embedding (2D,) float32) of ``clips``, an iterable of (key, waveform (samples,)), in their order.
+    """Yield (key, embedding, float32) of ``clips``, an iterable of (key, waveform (samples,)), in their order.
 
     ``pooling`` is as Backbone.pool takes it, ``layers`` the model's layers that are averaged (the last one by default).
     Raises NearfarError as token_batches and Backbone.pool do.
@@ -93,6 +94,8 @@ def embed_machine(
     backbone_folder: str | Path,
     outputs: Mapping[str, str | Path],
     *,
+    bands: Mapping[str, str | Path] | None = None,
+    pooling: str = "columns",
     precision: str = "float32",
     threads: int = 1,
     device: str = "cpu",
@@ -100,11 +103,14 @@ def embed_machine(
 ) -> None:
     """Write the embeddings of the clips at ``paths``: one parquet file a channel, {channel: path} in ``outputs``.
 
-    Rows are in the order of ``paths``, under the clips' file names. Each clip is read once, in one pass for all
-    channels, whose waves share batches. ``precision`` "bfloat16" is the model's alone (autocast): front end and pooling
-    stay in float32. ``how``: pooling, layers and batch, as ``embeddings`` takes them. Raises NearfarError for clips
-    that cannot be read, and for two of the same name.
+    Those in ``bands`` are pooled by mel row, the others as ``pooling`` says. Rows are in the order of ``paths``, under
+    the clips' file names. Each clip is read once, in one pass for all channels, whose waves share batches.
+    ``precision`` "bfloat16" is the model's alone (autocast): front end and pooling stay in float32. ``how``: layers and
+    batch, as ``token_batches`` takes them. Raises NearfarError for clips that cannot be read, and for two of the same
+    name.
     """
+    views = [(channel, pooling, path) for channel, path in outputs.items()]
+    views += [(channel, "bands", path) for channel, path in (bands or {}).items()]
     paths = [Path(path) for path in paths]
     names = [path.name for path in paths]
     _refuse_repeated(names)
@@ -113,23 +119,29 @@ def embed_machine(
     model = load_backbone(backbone_folder)
     half = precision == "bfloat16"
     with ExitStack() as stack, torch.autocast(torch.device(device).type, torch.bfloat16, enabled=half):
-        vectors = {channel: [] for channel in outputs}
+        vectors, channels = [[] for _ in views], list(dict.fromkeys(channel for channel, *_ in views))
         done = stack.enter_context(bar(None, "embed", total=len(paths)))
-        clips, last = channel_waves(paths, outputs), list(outputs)[-1]
-        for (_, channel), vector in embeddings(model, clips, device=device, **how):
-            vectors[channel].append(vector)
-            done.update(channel == last)  # a clip is done with its last channel
-    for channel, path in outputs.items():
-        write_vectors(path, names, vectors[channel])
+        for keys, frames, tokens in token_batches(model, channel_waves(paths, channels), device=device, **how):
+            pooled = {one: model.pool(tokens, frames, one).cpu().numpy() for one in {view[1] for view in views}}
+            for found, (channel, one, _) in zip(vectors, views, strict=True):
+                found += [vector for (_, heard), vector in zip(keys, pooled[one], strict=True) if heard == channel]
+            done.update(sum(heard == channels[-1] for _, heard in keys))  # a clip is done with its last channel
+    for found, (_, _, path) in zip(vectors, views, strict=True):
+        write_vectors(path, names, found)
 
 
 def channel_waves(paths: Iterable[str | Path], channels: Iterable[str]) -> Iterator[tuple[tuple[str, str], np.ndarray]]:
-    """Yield ((file name, channel), waveform (samples,)) of each clip and each of ``channels``, "near" or "far"."""
-    needed = 1 + max(CHANNELS[channel] for channel in channels)
+    """Yield ((file name, channel), waveform (samples,)) of each clip and each of ``channels``, names of SIGNALS.
+
+    A clip is read once. Raises NearfarError, naming it, for what read_clip refuses and for a silent residual.
+    """
+    needed = channels_of(channels)
     for path in map(Path, paths):
         wave = read_clip(path, channels=needed)
         for channel in channels:
-            yield (path.name, channel), wave[:, CHANNELS[channel]]
+            with error_prefix(path):
+                heard = signal(wave, channel)
+            yield (path.name, channel), heard
 
 
 def _refuse_repeated(names: list[str]) -> None:

@@ -2,6 +2,7 @@
 
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from nearfar.backbones.checkpoints import CONFIG, read_config
 from nearfar.errors import NearfarError
@@ -10,12 +11,21 @@ FAMILIES = {  # model_type of a config.json: class, a nearfar.backbones.base.Bac
     "eat": "EAT",
     "beats": "BEATs",
 }
+BANDS = "_bands"  # ends the name of a view that is pooled by mel row
 CHECKPOINTS = {".pt": "beats"}  # suffixes of files in a family's own format, converted once
 
 
 def family_class(family: str) -> type:
     """Return the class of a family, whose file, and so torch, is imported only now."""
     return getattr(import_module(f"nearfar.backbones.{family}"), FAMILIES[family])
+
+
+def views_of(family: str, about: dict[str, Any]) -> dict[str, list[str]]:
+    """Return the signals of each view that a family's entry under ``features`` asks for, by the view's name.
+
+    ``<family>`` is pooled as its ``pooling`` says, ``<family>_bands`` by mel row.
+    """
+    return {family: about["channels"], family + BANDS: about.get("bands", [])}
 
 
 def family_of(path: str | Path) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import yaml
 
-from nearfar.backbones.families import FAMILIES
+from nearfar.backbones.families import BANDS, FAMILIES
 from nearfar.data.documents import parse_yaml
 from nearfar.errors import NearfarError, one_line
 
@@ -93,7 +93,7 @@ def describe(detectors: dict[str, dict], features: dict[str, dict]) -> dict:
     detectors: dict from name to settings of those that have a weight; features: the configuration's ``features``.
     """
     views = sorted({view for about in detectors.values() for view in about["views"]})
-    used = {view.split("/")[0] for view in views}
+    used = {view.split("/")[0].removesuffix(BANDS) for view in views}
     several = len(detectors) > 1
     return {
         "input_sampling_rate": "16kHz",

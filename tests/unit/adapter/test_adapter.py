@@ -204,6 +204,16 @@ def test_mixed_lengths_are_embedded_as_at_extraction(machines):
     np.testing.assert_allclose(got, np.stack(wanted), atol=5e-3)  # half precision
 
 
+def test_it_trains_on_the_residual_and_on_bands(machines, tmp_path):
+    table = read_clips(machines["clips"][0], "train")
+    write_inputs(table["path"], tmp_path / "residual.npy", ["residual"])
+    residual = read_inputs(machines["clips"][:1], [tmp_path / "residual.npy"], machines["classes"][:1])
+    near = read_inputs(machines["clips"][:1], machines["inputs"][:1], machines["classes"][:1])
+    assert len(residual.mels) == len(near.mels) and not np.array_equal(residual.mels[0], near.mels[0])
+    network, log = learn(residual, replace(SHORT, pooling="bands", epochs=1))
+    assert np.isfinite(log[0]["loss"]) and network.projection[0].in_features == 2 * 8 * 96
+
+
 def test_both_channels_are_items_of_their_own(machines, tmp_path):
     table = read_clips(machines["clips"][0], "train")
     write_inputs(table["path"], tmp_path / "both.npy", ("near", "far"))

@@ -419,6 +419,8 @@ def test_pooling(model, waves):
             "columns": torch.cat([columns.mean(1), columns.std(1, correction=0)], 1),
             "patches": torch.cat([tokens.mean(1), tokens.std(1, correction=0)], 1),
         }
+        rows = tokens.reshape(3, 6, 8 * 48)
+        wanted["bands"] = torch.cat([rows.mean(1), rows.std(1, correction=0)], 1)
     for name in POOLINGS:
         clips = [(str(n), wave.numpy()) for n, wave in enumerate(waves)]
         vectors = [vector for _, vector in embed.embeddings(model, clips, pooling=name)]

@@ -171,9 +171,42 @@ def test_poolings_and_layers_differ(model, oracle):
     def first(**how):
         return next(embed.embeddings(model, [("near10", wave)], **how))[1]
 
-    vectors = [first(pooling=pooling) for pooling in POOLINGS] + [first(layers=[1, 2]), first(layers=[0])]
+    poolings = [name for name in POOLINGS if name != "bands"]
+    vectors = [first(pooling=pooling) for pooling in poolings] + [first(layers=[1, 2]), first(layers=[0])]
     assert all(np.abs(a - b).max() > 1e-6 for i, a in enumerate(vectors) for b in vectors[:i])
     assert np.array_equal(first(layers=[3]), first())
+
+
+def test_bands_are_the_statistics_of_each_mel_row_over_the_real_columns(model, oracle):
+    tokens = torch.from_numpy(oracle["tokens"][:1])  # 10 s: 64 columns, the last of which is padding only
+    rows = tokens[0, 1:].reshape(64, 8, 96)[:63].numpy().astype(np.float64)
+    vector = model.pool(tokens, 998, "bands")[0].numpy()
+    assert vector.shape == (2 * 8 * 96,)
+    means, deviations = vector.reshape(2, 8, 96)
+    np.testing.assert_allclose(means, rows.mean(0), atol=1e-5)
+    np.testing.assert_allclose(deviations, np.sqrt(((rows - rows.mean(0)) ** 2).mean(0)), atol=1e-5)
+    np.testing.assert_allclose(means.mean(0), model.pool(tokens, 998)[0, :96], atol=1e-5)
+
+
+def test_one_pass_pools_some_signals_by_mel_row_too(model, clips, tmp_path, monkeypatch):
+    batches = []
+    monkeypatch.setattr(
+        EAT, "patches", lambda self, mels, patches=EAT.patches: batches.append(len(mels)) or patches(self, mels)
+    )
+    outputs = {name: tmp_path / name for name in ("near", "far")}
+    bands = {name: tmp_path / f"bands_{name}" for name in ("residual", "near")}
+    embed.embed_machine(clips, TINY, outputs, bands=bands, batch=6)
+    assert batches == [6, 3, 6]  # three signals of two clips of 0.5 s, of one of 0.7 s, and of two
+    for place, channel, pooling in [
+        ("near", "near", "columns"),
+        ("far", "far", "columns"),
+        ("bands_near", "near", "bands"),
+        ("bands_residual", "residual", "bands"),
+    ]:
+        names, vectors = read_vectors(tmp_path / place)
+        wanted = [one for _, one in embed.embeddings(model, embed.channel_waves(clips, [channel]), pooling)]
+        assert list(names) == [clip.name for clip in clips] and vectors.shape == np.shape(wanted)
+        assert np.abs(vectors - wanted).max() <= 1e-5 * np.abs(wanted).max()
 
 
 def test_embeddings_refuse(model):
@@ -279,6 +312,14 @@ def test_command(clips, tmp_path, oracle, capsys):
     assert "nearfar:" not in capsys.readouterr().err
 
 
+def test_command_embeds_the_residual(clips, tmp_path, model):
+    out = tmp_path / "out.npz"
+    assert command(*clips[:2], "--backbone", TINY, "--channel", "residual", "--out", out) == 0
+    wanted = [vector for _, vector in embed.embeddings(model, embed.channel_waves(clips[:2], ["residual"]))]
+    with np.load(out) as arrays:
+        np.testing.assert_allclose(arrays["embedding"], wanted, atol=1e-5)
+
+
 def test_command_gives_the_oracle_tokens(tmp_path, oracle):
     wav, out = tmp_path / "near10.wav", tmp_path / "out.npz"
     soundfile.write(wav, oracle["wav_near10"], 16000, subtype="PCM_16")  # mono
@@ -293,6 +334,7 @@ def test_command_refuses_in_one_line(clips, tmp_path, capsys):
     soundfile.write(slow, soundfile.read(clips[0])[0], 8000)
     for arguments, word in [
         ([mono, "--backbone", TINY, "--channel", "far"], "mono.wav"),
+        ([mono, "--backbone", TINY, "--channel", "residual"], "mono.wav"),
         ([slow, "--backbone", TINY], "8000 Hz"),
         ([tmp_path / "none.wav", "--backbone", TINY], "none.wav"),
         ([clips[0], clips[2], "--tokens", "--backbone", TINY], clips[2].name),

@@ -171,6 +171,7 @@ def test_a_backbone_of_another_family_is_refused(tmp_path):
     [
         ({"adapter": None}, "features.beats: Additional properties are not allowed ('adapter'"),
         ({"pooling": "max"}, "features.beats.pooling: 'max'"),
+        ({"bands": ["pair"]}, "features.beats.bands.0: 'pair'"),
         ({"batch": 0}, "features.beats.batch: 0"),
         ({"backbone": {"file": "a.pt"}}, "features.beats.backbone: 'name'"),
     ],

@@ -1,0 +1,87 @@
+"""The signals of a clip: what its two microphones recorded, and what the near one heard that the far one did not."""
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from nearfar.data.audio import CHANNELS, FAR, NEAR, SILENCE
+from nearfar.errors import NearfarError, one_of
+
+SIGNALS = (*CHANNELS, "residual")
+WINDOW, HOP = 1024, 512  # samples, 64 and 32 ms
+PEAK = 0.9  # of both channels, before what is added to a power
+LEAST = 1e-12  # added to the far power, so that a silent far channel takes nothing away
+EDGE = 1e-3  # least sum of squared windows: at a clip's end it can be 1e-9, and rounding would be heard as a click
+HANN = np.hanning(WINDOW + 1)[:-1]  # periodic
+
+
+def signal(wave: np.ndarray, name: str) -> np.ndarray:
+    """Return the signal ``name`` of SIGNALS, float32 (samples,), of a wave (samples, 2), or (samples, 1) for "near".
+
+    Raises NearfarError for another name, and for a residual that is silent.
+    """
+    if one_of("signal", name, SIGNALS) in CHANNELS:
+        return wave[:, CHANNELS[name]]
+    left = residual(wave)
+    if np.ptp(left) <= SILENCE * np.abs(wave).max():
+        raise NearfarError("its residual is silent: the far channel holds all of the near one; remove the clip")
+    return left
+
+
+def channels_of(names: Iterable[str]) -> int:
+    """Return how many channels a clip must have for the signals ``names``: mono is near alone."""
+    return 1 if set(names) == {"near"} else len(CHANNELS)
+
+
+def residual(wave: np.ndarray) -> np.ndarray:
+    """Return the near channel less what a filter makes of the far one, float32 (samples,), of a wave (samples, 2).
+
+    The filter is the one of least squares over the clip, in each frequency of an STFT by itself:
+    H = Σ C F* / (Σ |F|² + 1e-12), C near, F far, both scaled to a joint peak of 0.9. What is left is C − H F.
+    A gain on both channels is one on the residual; a silent far channel leaves the near one, and near = far silence.
+    """
+    peak = np.abs(wave).max()
+    if not peak:
+        return np.zeros(len(wave), np.float32)
+    near, far = spectra(wave * (PEAK / np.float64(peak)))
+    path = np.sum(near * far.conj(), axis=0) / (_power(far) + LEAST)
+    return (_overlapped(near - path * far, len(wave)) * (peak / PEAK)).astype(np.float32)
+
+
+def coherence_and_level(wave: np.ndarray) -> tuple[float, float]:
+    """Return how far the far microphone is from the near one, by what a wave (samples, 2) holds.
+
+    First the magnitude-squared coherence of the two (Welch, the STFT of ``residual``), the mean over frequencies, from
+    0 to 1, where both microphones hear the same through one filter each; then the level of near over far in dB.
+    """
+    near, far = spectra(np.asarray(wave, np.float64) - np.mean(wave, axis=0, dtype=np.float64))
+    powers, tiny = np.stack([_power(near), _power(far)]), np.finfo(np.float64).tiny
+    coherence = np.abs(np.sum(near * far.conj(), axis=0)) ** 2 / np.maximum(powers.prod(axis=0), tiny)
+    levels = 10 * np.log10(np.maximum(powers.sum(axis=1), tiny))
+    return float(coherence.mean()), float(levels[NEAR] - levels[FAR])
+
+
+def spectra(wave: np.ndarray) -> np.ndarray:
+    """Return the STFT, complex (2, 1 + samples // 512, 513), of a wave (samples, 2).
+
+    Windows of 1024 samples (periodic Hann), hop 512, centred, the ends reflected.
+    """
+    padded = np.pad(np.asarray(wave, np.float64).T, ((0, 0), (WINDOW // 2, WINDOW // 2)), mode="reflect")
+    return np.fft.rfft(np.lib.stride_tricks.sliding_window_view(padded, WINDOW, axis=1)[:, ::HOP] * HANN)
+
+
+def _power(spectrum):
+    """Return Σ |X|² over the windows, (bins,), of a spectrum (windows, bins)."""
+    return np.sum(spectrum.real**2 + spectrum.imag**2, axis=0)
+
+
+def _overlapped(spectrum, samples):
+    """Return the wave (samples,) of a spectrum (windows, bins): the windows' least-squares overlap-add."""
+    windows = np.fft.irfft(spectrum, WINDOW) * HANN
+    halves, weights = np.zeros((2, len(windows) + 1, HOP))  # hop is half a window, so two overlap
+    for part, places in ((0, slice(None, -1)), (1, slice(1, None))):
+        rows = slice(part * HOP, (part + 1) * HOP)
+        halves[places] += windows[:, rows]
+        weights[places] += HANN[rows] ** 2
+    whole = (halves / np.maximum(weights, EDGE)).ravel()
+    return whole[WINDOW // 2 : WINDOW // 2 + samples]
