@@ -98,7 +98,7 @@ def calls(folder, machines):
             fused = {machine: out / f"{system}/{machine}.parquet" for machine in machines}
             for machine, path in fused.items():
                 normalized = {name: out / f"normalized/{name}/{machine}.parquet" for name in sorted(weights)}
-                fuse_machine(normalized, path, weights=weights, ranks="test", percentile=90)
+                fuse_machine(normalized, path, system={"weights": weights, "ranks": "test"}, percentile=90)
             evaluate_machines(clips, fused, out / f"{system}/eval.csv")
         parts["fusion and evaluation"] = time.process_time() - start
     print(json.dumps(parts))

@@ -17,6 +17,8 @@ from nearfar.jobs.provenance import (
     sources_digest,
 )
 
+from nearfar.systems.weights import members_of, weights_of
+
 prefer_this_clone()
 
 
@@ -117,11 +119,31 @@ def views(wildcards):
     ]
 
 
-def weights(wildcards):
-    """Return the weight of every detector of a system (Eq. 1)."""
-    from nearfar.systems.weights import weights_of
+def members(wildcards):
+    """Return the detectors that count in a system, sorted."""
+    return members_of(config["systems"][wildcards.system], config["core"])
 
-    return weights_of(config["systems"][wildcards.system]["weights"], config["core"])
+
+def residual_members(wildcards):
+    """Return the members of a system of families that hear the residual, which needs a far microphone that is far."""
+    if "families" not in config["systems"][wildcards.system]:
+        return []
+    views = {name: config["detectors"][name]["views"] for name in members(wildcards)}
+    return [
+        name
+        for name, seen in views.items()
+        if "residual" in [Path(view).name for view in seen]
+    ]
+
+
+def fusion(wildcards):
+    """Return how a system fuses: by weights (Eq. 1) and ranks, or by families."""
+    about = config["systems"][wildcards.system]
+    if "families" in about:
+        return about | {"residual": residual_members(wildcards)}
+    weights = weights_of(about["weights"], config["core"])
+    weights = {name: weight for name, weight in weights.items() if weight > 0}
+    return {"weights": weights, "ranks": about.get("ranks", config["ranks"])}
 
 
 def of_machines(path):

@@ -43,7 +43,9 @@ rule ablation:
     params:
         variants={
             "systems": {
-                name: about["weights"] for name, about in config["systems"].items()
+                name: about["weights"]
+                for name, about in config["systems"].items()
+                if "weights" in about
             },
             "core": config["core"],
             "detectors": {

@@ -16,3 +16,19 @@ rule clips:
         sources=sources("workflow/scripts/data/clips.py"),
     script:
         "../workflow/scripts/data/clips.py"
+
+
+# Whether the far microphone is far: only systems that fuse on the scale of normal clips ask.
+rule signals:
+    input:
+        clips=results("clips/{machine}.parquet"),
+    output:
+        results("signals/{machine}.json"),
+    log:
+        results("logs/signals/{machine}.log"),
+    conda:
+        "../envs/nearfar.yaml"
+    params:
+        sources=sources("workflow/scripts/data/signals.py"),
+    script:
+        "../workflow/scripts/data/signals.py"

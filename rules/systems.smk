@@ -4,9 +4,11 @@
 rule fuse:
     input:
         normalized=lambda w: [
-            results(f"normalized/{name}/{w.machine}.parquet")
-            for name in sorted(weights(w))
+            results(f"normalized/{name}/{w.machine}.parquet") for name in members(w)
         ],
+        signals=lambda w: (
+            results(f"signals/{w.machine}.json") if residual_members(w) else []
+        ),
     output:
         results("{system}/scores/{machine}.parquet"),
     log:
@@ -15,8 +17,8 @@ rule fuse:
     conda:
         "../envs/nearfar.yaml"
     params:
-        weights=weights,
-        ranks=lambda w: config["systems"][w.system].get("ranks", config["ranks"]),
+        members=members,
+        system=fusion,
         percentile=config["decision"]["percentile"],
         sources=sources("workflow/scripts/systems/fuse.py"),
     script:

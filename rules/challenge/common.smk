@@ -22,11 +22,7 @@ def submitted(path):
 
 def used_detectors(wildcards):
     """Return the settings of the detectors that have a weight in a system."""
-    return {
-        name: config["detectors"][name]
-        for name, weight in sorted(weights(wildcards).items())
-        if weight > 0
-    }
+    return {name: config["detectors"][name] for name in members(wildcards)}
 
 
 def used_models(wildcards):

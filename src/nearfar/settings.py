@@ -10,6 +10,7 @@ from nearfar.backbones.families import FAMILIES, views_of
 from nearfar.errors import NearfarError
 from nearfar.jobs.kinds import SCHEMAS
 from nearfar.jobs.provenance import ROOT, parsed
+from nearfar.systems.weights import members_of
 
 METHODS = "src/nearfar/detectors/methods"
 SET_BY_JOBS = {"self", "seed", "device"}
@@ -156,13 +157,24 @@ def _check_systems(config: dict) -> None:
     for name in config["core"]:
         _refuse_unknown("core", name, detectors, "detector")
     for name, about in systems.items():
-        for detector in about["weights"]:
-            _refuse_unknown(f"systems.{name}.weights", detector, detectors, "detector")
-        _check_weights(f"systems.{name}.weights", about["weights"], config["core"])
+        _check_system(f"systems.{name}", about, config["core"], detectors)
+    if "families" in systems.get(config["statistics"]["taken_apart"], {}):
+        raise NearfarError("statistics.taken_apart: a system of families has no weights to choose; name another")
     for name in [config["statistics"]["taken_apart"], *(config["statistics"]["systems"] or [])]:
         _refuse_unknown("statistics", name, systems, "system")
     for name in config["submission"]["systems"]:
         _refuse_unknown("submission.systems", name, systems, "system")
+
+
+def _check_system(key: str, about: dict, core: list[str], detectors: dict) -> None:
+    if ("weights" in about) == ("families" in about):
+        raise NearfarError(f"{key}: fuses by weights or by families; give one of the two")
+    if ("combine" in about) != ("families" in about) or ("ranks" in about and "families" in about):
+        raise NearfarError(f"{key}: families go with combine, weights with ranks; take the other out")
+    for detector in members_of(about, core) if "families" in about else about["weights"]:
+        _refuse_unknown(key, detector, detectors, "detector")
+    if "weights" in about:
+        _check_weights(f"{key}.weights", about["weights"], core)
 
 
 def _check_weights(key: str, weights: dict, core: list[str]) -> None:

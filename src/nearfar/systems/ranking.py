@@ -1,21 +1,32 @@
 """One system on one machine: fused scores, decisions and the list of clips to listen to."""
 
+import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from nearfar.data.clips import read_clips
 from nearfar.errors import NearfarError, error_prefix
 from nearfar.jobs.files import write_table, write_text
-from nearfar.systems.fusion import fuse
+from nearfar.systems.fusion import fuse, fuse_families
 from nearfar.systems.sections import read_scores, refuse_broken, refuse_mismatch
 from nearfar.systems.tables import csv_table
 
 
 def fuse_machine(
-    normalized: dict[str, str | Path], path: str | Path, *, weights: dict[str, float], ranks: str, percentile: float
+    normalized: dict[str, str | Path],
+    path: str | Path,
+    *,
+    system: dict[str, Any],
+    percentile: float,
+    signals: str | Path | None = None,
 ) -> None:
     """Fuse the normalized scores (dict from detector to path) of a machine and write file, score and decision.
+
+    system: weights and ranks, as ``fuse`` takes them, or families and combine, as ``fuse_families`` does, with
+    residual, the detectors that hear it: they are left out where ``signals``, the judgement of the far microphone
+    (nearfar.data.signals.judge), says that it is not far.
 
     Raises NearfarError where the detectors do not score the same clips in the same order, and where a normalized or
     fused score is not finite.
@@ -29,16 +40,23 @@ def fuse_machine(
                 f"delete both and run again"
             )
     train, test = first["split"] == "train", first["split"] == "test"
-    score, decision, _ = fuse(
-        {name: table["score"][train] for name, table in tables.items()},
-        {name: table["score"][test] for name, table in tables.items()},
-        weights,
-        ranks=ranks,
-        percentile=percentile,
-    )
+    scores = [{name: table["score"][rows] for name, table in tables.items()} for rows in (train, test)]
+    if "families" in system:
+        families = system["families"]
+        if signals and not json.loads(Path(signals).read_text(encoding="utf-8"))["far"]:
+            families = _without(families, system["residual"])
+        score, decision, _ = fuse_families(*scores, families, combine=system["combine"], percentile=percentile)
+    else:
+        score, decision, _ = fuse(*scores, system["weights"], ranks=system["ranks"], percentile=percentile)
     with error_prefix(path):
         refuse_broken(first["file"][test], score)
     write_table(path, {"file": first["file"][test], "score": score, "decision": decision})
+
+
+def _without(families, residual):
+    """Return the families without the detectors that hear the residual, and without a family that had no other."""
+    kept = {family: [name for name in names if name not in residual] for family, names in families.items()}
+    return {family: names for family, names in kept.items() if names} or families
 
 
 def rank_machines(clips: dict[str, str | Path], scores: dict[str, str | Path], path: str | Path) -> None:

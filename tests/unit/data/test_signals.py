@@ -1,12 +1,14 @@
 """The residual W1 against its definition, what it must not depend on, and how far is far."""
 
+import json
+
 import numpy as np
 import pytest
 import soundfile
 from conftest import CONFIG, noise
 
 from nearfar.backbones.embed import channel_waves
-from nearfar.data.signals import SIGNALS, channels_of, coherence_and_level, residual, signal
+from nearfar.data.signals import SIGNALS, channels_of, coherence_and_level, judge, residual, signal
 from nearfar.errors import NearfarError
 from nearfar.features import logmel
 from nearfar.features.extraction import extract_machine
@@ -132,3 +134,26 @@ def test_coherence_and_level_tell_a_far_microphone_from_a_near_one():
     assert coherence_and_level(half)[0] == pytest.approx(0.25, abs=0.02)  # (1/2)², as half of each power is shared
     assert coherence_and_level(100 * half) == pytest.approx(coherence_and_level(half))
     assert np.isfinite(coherence_and_level(np.stack([machine, 0 * machine], axis=1))).all()
+
+
+def array_of(distance, seconds=2, count=12):
+    """Clips of a machine that two microphones hear: 7 cm apart, or the far one across the hall in its own noise."""
+    rng = np.random.default_rng(3)
+    for _ in range(count):
+        machine, (one, other) = rng.standard_normal(16000 * seconds), rng.standard_normal((2, 16000 * seconds))
+        far = np.roll(machine, 3) if distance == "array" else 0.3 * np.roll(machine, 160) + 0.5 * other
+        yield 0.1 * np.stack([machine + 0.5 * one, far + 0.5 * other], axis=1)
+
+
+@pytest.mark.parametrize(("distance", "far"), [("array", False), ("hall", True)])
+def test_a_far_microphone_that_is_not_far_is_named(tmp_path, capsys, distance, far):
+    paths = []
+    for number, wave in enumerate(array_of(distance)):
+        paths.append(str(tmp_path / f"{number}.wav"))
+        soundfile.write(paths[-1], np.clip(wave, -1, 1), 16000, subtype="FLOAT")
+    write_table(tmp_path / "clips", {"file": paths, "path": paths, "split": ["train"] * len(paths)})
+    judge(tmp_path / "clips", tmp_path / "pump.json", machine="pump")
+    assert json.loads((tmp_path / "pump.json").read_text())["far"] is far
+    said = capsys.readouterr().err
+    assert said.startswith("nearfar: warning: pump: its far microphone hears") == (not far)
+    assert said.count("\n") == (not far)

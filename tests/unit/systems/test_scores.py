@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from nearfar.detectors import normalization
-from nearfar.systems.fusion import fuse, test_ranks, train_ranks
-from nearfar.systems.weights import weights_of
+from nearfar.systems.fusion import COMBINED, fuse, fuse_families, test_ranks, train_ranks
+from nearfar.systems.weights import members_of, weights_of
 
 test_ranks.__test__ = False  # its name is the configuration's word, not a test's
 normalize = partial(normalization.normalize, pseudo_clips=5, reference="domain")
@@ -94,3 +94,68 @@ def test_a_clip_is_judged_the_same_alone_by_train_ranks(rng):
     together, *_ = fuse(train, test, **how)
     alone, *_ = fuse(train, {name: scores[:1] for name, scores in test.items()}, **how)
     assert alone[0] == together[0]
+
+
+FAMILIES = {"spectrum": ["a", "b"], "network": ["c"]}
+
+
+def scored(rng, train=60, test=25):
+    """Normalized scores of three detectors; the last test clip is far out for c alone."""
+    given = [{name: rng.standard_normal(count) for name in "abc"} for count in (train, test)]
+    given[1]["c"][-1] = 30.0
+    return given
+
+
+@pytest.mark.parametrize(
+    ("combine", "by_hand"),
+    [
+        ("mean", lambda r: (r[0] + r[1]) / 2),
+        ("soft_maximum", lambda r: np.log((np.exp(3 * r[0]) + np.exp(3 * r[1])) / 2) / 3),
+        ("log_p", lambda r: (_minus_log_p(r[0]) + _minus_log_p(r[1])) / 2),
+    ],
+)
+def test_families_count_alike_on_the_scale_of_the_normal_clips(rng, combine, by_hand):
+    train, test = scored(rng)
+    score, decision, training = fuse_families(train, test, FAMILIES, combine=combine, percentile=90)
+    ranks = {name: train_ranks(test[name], train[name]) for name in "abc"}
+    np.testing.assert_allclose(score, by_hand([(ranks["a"] + ranks["b"]) / 2, ranks["c"]]), rtol=1e-12)
+    assert np.array_equal(decision, score > np.percentile(training, 90)) and decision[-1] == 1
+
+
+def _minus_log_p(rank):
+    inside = np.where(rank < 0, 0, np.where(rank > 1, 1, rank)) * 0.99
+    return -np.log(1 - inside) + np.where(rank > 1, rank - 1, 0) + np.where(rank < 0, rank, 0)
+
+
+@pytest.mark.parametrize("combine", COMBINED)
+def test_a_single_clip_has_the_score_that_it_has_among_others(rng, combine):
+    train, test = scored(rng)
+    together, decisions, _ = fuse_families(train, test, FAMILIES, combine=combine, percentile=90)
+    for i in (0, 7, 24):
+        one = {name: scores[[i]] for name, scores in test.items()}
+        score, decision, _ = fuse_families(train, one, FAMILIES, combine=combine, percentile=90)
+        assert score[0] == together[i] and decision[0] == decisions[i]
+
+
+@pytest.mark.parametrize("combine", COMBINED)
+def test_a_higher_score_of_any_member_is_a_higher_score(rng, combine):
+    train, test = scored(rng)
+    before = fuse_families(train, test, FAMILIES, combine=combine, percentile=90)[0]
+    for name in "abc":
+        higher = test | {name: test[name] + 0.5}
+        assert (fuse_families(train, higher, FAMILIES, combine=combine, percentile=90)[0] > before).all()
+
+
+def test_the_soft_maximum_follows_the_family_that_is_sure(rng):
+    train, test = scored(rng)
+    place = {}
+    for combine in ("mean", "soft_maximum"):
+        score = fuse_families(train, test, FAMILIES, combine=combine, percentile=90)[0]
+        place[combine] = score[-1] - np.sort(score[:-1])[-1]
+    assert place["soft_maximum"] > place["mean"] > 0
+
+
+def test_the_members_of_a_system_are_those_that_count():
+    assert members_of({"weights": {"raw": 0.5, "knn": 0.0}}, ["m", "f"]) == ["f", "m", "raw"]
+    assert members_of({"weights": {"raw": 1.0}}, ["m", "f"]) == ["raw"]
+    assert members_of({"families": FAMILIES}, ["m", "f"]) == ["a", "b", "c"]

@@ -9,7 +9,7 @@ from nearfar.systems.evaluation import evaluate, evaluate_machines
 from nearfar.systems.ranking import fuse_machine, rank_machines
 from nearfar.systems.sections import Section, sections_of
 
-HOW = {"ranks": "test", "percentile": 90.0}
+HOW = {"system": {"weights": {"a": 0.5, "b": 0.5}, "ranks": "test"}, "percentile": 90.0}
 KINDS = [(domain, label) for domain in ("source", "target") for label in ("normal", "anomaly")]
 FILES = [f"section_00_{domain}_test_{label}_{i:04d}.wav" for domain, label in KINDS for i in range(3)]
 TRAIN = [f"section_00_source_train_normal_{i:04d}.wav" for i in range(8)]
@@ -49,7 +49,7 @@ def broken(value, at=10):
 def test_normalized_scores_that_are_not_finite_are_refused(tmp_path, value, at):
     paths = {"a": normalized(tmp_path / "a"), "b": normalized(tmp_path / "b", score=broken(value, at))}
     with pytest.raises(NearfarError, match=rf"/b: the score of {(TRAIN + FILES)[at]} is {value}; mend"):
-        fuse_machine(paths, tmp_path / "fused", weights={"a": 0.5, "b": 0.5}, **HOW)
+        fuse_machine(paths, tmp_path / "fused", **HOW)
     assert not (tmp_path / "fused").exists()
 
 
@@ -57,7 +57,7 @@ def test_normalized_scores_that_are_not_finite_are_refused(tmp_path, value, at):
 @pytest.mark.parametrize("ranks", ["test", "train"])
 def test_a_weight_that_is_no_number_gives_no_fused_score(tmp_path, weight, ranks):
     paths = {name: normalized(tmp_path / name) for name in "ab"}
-    how = HOW | {"ranks": ranks, "weights": {"a": 0.5, "b": weight}}
+    how = HOW | {"system": {"ranks": ranks, "weights": {"a": 0.5, "b": weight}}}
     message = r"/fused: the score of section_00_.*; mend the weight or the detector"
     with np.errstate(invalid="ignore"), pytest.raises(NearfarError, match=message):
         fuse_machine(paths, tmp_path / "fused", **how)
@@ -76,10 +76,10 @@ def test_a_weight_that_is_no_number_gives_no_fused_score(tmp_path, weight, ranks
 )
 def test_detectors_of_different_clips_are_not_fused(tmp_path, change):
     paths = {name: normalized(tmp_path / name) for name in "ab"}
-    fuse_machine(paths, tmp_path / "fused", weights={"a": 0.5, "b": 0.5}, **HOW)
+    fuse_machine(paths, tmp_path / "fused", **HOW)
     write_table(tmp_path / "b", change(read_table(tmp_path / "b")))
     with pytest.raises(NearfarError, match=r"/b: not the clips of .*/a in their order; delete both"):
-        fuse_machine(paths, tmp_path / "fused", weights={"a": 0.5, "b": 0.5}, **HOW)
+        fuse_machine(paths, tmp_path / "fused", **HOW)
 
 
 WRONG = [
@@ -116,3 +116,20 @@ def test_a_figure_that_is_not_finite_is_refused():
     assert evaluate([part])[-1]["machine"] == "all"
     with np.errstate(invalid="ignore"), pytest.raises(NearfarError, match="fan: auc_source is nan; check the scores"):
         evaluate([Section("fan", "00", part.file, part.score, np.zeros(12, bool), part.target)])
+
+
+def test_a_far_microphone_that_is_not_far_leaves_the_residual_out(tmp_path):
+    paths = {name: normalized(tmp_path / name) for name in ("near", "residual", "other")}
+    system = {"combine": "mean", "residual": ["residual"]}
+    families = {"both": ["near", "residual"], "alone": ["residual"], "third": ["other"]}
+    left = {"both": ["near"], "third": ["other"]}
+    for name, far, wanted in (("far", True, families), ("not", False, left)):
+        (tmp_path / name).write_text('{"far": true}' if far else '{"far": false}')
+        given = system | {"families": families}
+        fuse_machine(paths, tmp_path / "fused", system=given, percentile=90.0, signals=tmp_path / name)
+        kept = {member for family in wanted.values() for member in family}
+        fuse_machine(
+            {member: path for member, path in paths.items() if member in kept}, tmp_path / "wanted",
+            system=system | {"families": wanted}, percentile=90.0,
+        )  # fmt: skip
+        assert (tmp_path / "fused").read_bytes() == (tmp_path / "wanted").read_bytes()
