@@ -88,7 +88,7 @@ class Project:
             shutil.copytree(ROOT / part, self.folder / part, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
         shutil.copy(ROOT / "Snakefile", self.folder)
         self.config = copy.deepcopy(CONFIG)
-        learned = {name: self.config["features"][name] for name in ("autoencoder", "eat", "lccr")}
+        learned = {name: self.config["features"][name] for name in ("autoencoder", "classifier", "eat", "lccr")}
         settings = copy.deepcopy(settings)
         self.config |= settings | {"features": learned | settings["features"]}
         statistics = {"resamples": 100, "taken_apart": list(self.config["systems"])[-1], "weight_steps": 4}

@@ -12,6 +12,7 @@ NORMALIZED, SYSTEMS, STEP, OMEGA = (606, 100), 740, 32, (868, 42)
 MODEL = {  # of a feature that a network makes; the others are computed
     "eat": ("EAT transformer", "with a LoRA adapter"),
     "lccr": ("LCCR network", "of both channels"),
+    "classifier": ("classifier", "a network a fold"),
 }
 REFERENCE = ("against", "the training", "scores of", "each domain")
 INK, FAINT, PAPER, PANEL, LEARNED, LINE = "#1f2933", "#52606d", "#ffffff", "#edf2f7", "#fdefd8", "#8a99a8"

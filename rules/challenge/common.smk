@@ -30,6 +30,12 @@ def used_models(wildcards):
     machines, used = submitted_machines(), used_detectors(wildcards)
     known = {family: [embedder(family)[1]] for family in BACKBONES}
     known["lccr"] = [results("models/lccr/model.safetensors")]
+    known["classifier"] = [
+        results(f"models/{view.parent}/{view.name}/{fold}.safetensors")
+        for view in sorted({Path(v) for one in used.values() for v in one["views"]})
+        if view.parent.name == "classifier"
+        for fold in range(config["features"]["classifier"]["folds"])
+    ]
     known["autoencoder"] = [
         results(f"models/autoencoder/{machine}.safetensors") for machine in machines
     ]

@@ -31,6 +31,7 @@ SMALL = {
             "precision": "float32",
         },
         "lccr": FEATURES["lccr"] | {"train": FEATURES["lccr"]["train"] | {"epochs": 2, "batch": 16}},
+        "classifier": FEATURES["classifier"] | {"train": FEATURES["classifier"]["train"] | {"epochs": 2, "crop": 32}},
         "autoencoder": FEATURES["autoencoder"] | {"epochs": 2, "singular": "pseudo_inverse"},
         "rtf": FEATURES["rtf"],
         "logmel": FEATURES["logmel"],

@@ -97,7 +97,7 @@ def describe(detectors: dict[str, dict], features: dict[str, dict]) -> dict:
     several = len(detectors) > 1
     return {
         "input_sampling_rate": "16kHz",
-        "data_augmentation": "random crops" if "lccr" in used else None,
+        "data_augmentation": _listed(_augmentations(used)),
         "acoustic_features": _listed(views),
         "embeddings": _listed(_embeddings(used, features)),
         "machine_learning_method": _listed(sorted({about["method"] for about in detectors.values()})),
@@ -173,6 +173,15 @@ def _embeddings(used, features):
         yield f"{FAMILIES[name]} {source}{adapted}"
     if "lccr" in used:
         yield "LCCR"
+    if "classifier" in used:
+        yield "classifier of the training classes"
+
+
+def _augmentations(used):
+    if used & {"classifier", "lccr"}:
+        yield "random crops"
+    if "classifier" in used:
+        yield "mixup"
 
 
 def _listed(words):

@@ -13,8 +13,9 @@ from nearfar.jobs.files import read_vectors
 def read_views(
     clips: str | Path, paths: Iterable[str | Path], split: str | None = None
 ) -> tuple[dict[str, np.ndarray], list[np.ndarray]]:
-    """Return the clip table (dict of columns) and the views, a list of (clips, dims), rows in the table's order.
+    """Return the clip table (dict of columns) and the views, rows in the table's order.
 
+    The views are a list of (clips, dims), or (clips, folds, dims) for those with an embedding a fold.
     clips: path of the clip table; paths: of the feature files; split: "train", "test" or None for both.
     Raises NearfarError where a clip has no features.
     """

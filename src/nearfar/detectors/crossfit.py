@@ -1,6 +1,7 @@
 """Cross-fitting: a training clip is scored by a detector that did not see it (docs/method.md, Scores).
 
-In-sample scores say nothing of unseen clips: a clip's nearest neighbour is itself.
+In-sample scores say nothing of unseen clips: a clip's nearest neighbour is itself. Nor do embeddings by a network that
+was trained on the clip: a view (clips, folds, dims) has one a fold, by the network that did not see that fold.
 """
 
 import importlib
@@ -22,6 +23,7 @@ KINDS = (np.ndarray, np.generic, bool, int, float)
 class CrossFit:
     """A detector fitted once a fold, or once on all clips where ``folds`` is 1 or it leaves one out by itself.
 
+    What leaves one out by itself is fitted once a fold all the same on a view with an embedding a fold.
     method, params: file and constructor's arguments of a plug-in; seed: of (seed, machine).
     """
 
@@ -31,34 +33,38 @@ class CrossFit:
     def fit(self, files: np.ndarray, domain: np.ndarray, views: list[np.ndarray]) -> Self:
         """Deal the training clips to folds and fit, each time on all folds but one.
 
-        files, domain: (clips,); views: list of (clips, dims). Raises NearfarError as ``fold_of`` and the detector do,
-        and for a detector that learns what ``write`` would lose.
+        files, domain: (clips,); views: list of (clips, dims) or (clips, folds, dims), dealt alike. Raises NearfarError
+        as ``fold_of`` and the detector do, for a view of another number of folds, and for a detector that learns what
+        ``write`` would lose.
         """
+        _refuse_other_folds(self.folds, views)
         self.order = np.argsort(files)  # in which they are fitted, so that the given order changes nothing
-        self.alone = self.folds == 1 or hasattr(load(self.method), "leave_one_out")
+        folded = any(view.ndim == 3 for view in views)
+        self.alone = self.folds == 1 or (hasattr(load(self.method), "leave_one_out") and not folded)
         self.fold = np.full(len(files), -1) if self.alone else fold_of(files, domain, self.folds, self.seed)
         self.fitted = [self._made(k) for k in range(1 if self.alone else self.folds)]
         for k, detector in enumerate(self.fitted):
             seen, begun = self.order[self.fold[self.order] != k], dict(vars(detector))
-            detector.fit(*(view[seen] for view in views), domain=domain[seen])
-            self._refuse_lost(k, begun, [view[seen[:2]] for view in views])
+            own = of_fold(views, k)
+            detector.fit(*(view[seen] for view in own), domain=domain[seen])
+            self._refuse_lost(k, begun, [view[seen[:2]] for view in own])
         return self
 
     def training_scores(self, views: list[np.ndarray]) -> np.ndarray:
         """Return the cross-fitted scores (clips,) or (clips, 2) of the clips that were fitted, in the order given."""
         if self.folds == 1:
-            return self.fitted[0].score(*views)
+            return self.score(views)
         if self.alone:
             rows, parts = self.order, [self.fitted[0].leave_one_out()]
         else:
             held_out = [np.flatnonzero(self.fold == k) for k in range(self.folds)]
             rows = np.concatenate(held_out)
-            parts = [d.score(*(view[own] for view in views)) for d, own in zip(self.fitted, held_out, strict=True)]
+            parts = [self._score(k, [view[own] for view in views]) for k, own in enumerate(held_out)]
         return np.concatenate(parts)[np.argsort(rows)]
 
     def score(self, views: list[np.ndarray]) -> np.ndarray:
         """Return the scores (clips,) or (clips, 2) of unseen clips: the mean over the fitted detectors."""
-        return np.mean([detector.score(*views) for detector in self.fitted], axis=0)
+        return np.mean([self._score(k, views) for k in range(len(self.fitted))], axis=0)
 
     def write(self, path: str | Path) -> None:
         """Write what the detectors have learned, their attributes that end in ``_``, as safetensors."""
@@ -75,6 +81,9 @@ class CrossFit:
             k, name = key.split("/")
             setattr(again.fitted[int(k)], name, value)
         return again
+
+    def _score(self, k, views):
+        return self.fitted[k].score(*of_fold(views, k))
 
     def _refuse_lost(self, k, begun, views):
         """Raise NearfarError where the attributes of detector ``k`` that are kept are not all that it has learned.
@@ -117,6 +126,21 @@ def _learned(detector):
 def load(method: str) -> type:
     """Return the Detector class of ``nearfar/detectors/methods/<method>.py``."""
     return importlib.import_module(f"nearfar.detectors.methods.{method}").Detector
+
+
+def of_fold(views: list[np.ndarray], k: int) -> list[np.ndarray]:
+    """Return the views as fold ``k`` sees them, a list of (clips, dims)."""
+    return [view[:, k] if view.ndim == 3 else view for view in views]
+
+
+def _refuse_other_folds(folds, views):
+    """Raise NearfarError where a view has an embedding a fold of other folds than the detector's."""
+    others = {view.shape[1] for view in views if view.ndim == 3} - {folds}
+    if others:
+        raise NearfarError(
+            f"folds: {folds}, but a view has an embedding for each of {min(others)} folds; give the detector "
+            f"folds: {min(others)}, or train what embeds in {folds}"
+        )
 
 
 def fold_of(files: np.ndarray, domain: np.ndarray, folds: int, seed: int) -> np.ndarray:

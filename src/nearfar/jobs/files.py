@@ -113,18 +113,24 @@ def read_table(path: str | Path) -> dict[str, np.ndarray]:
 
 
 def write_vectors(path: str | Path, files: Iterable[str], vectors: Iterable[np.ndarray]) -> None:
-    """Write one vector (dims,) a clip as parquet, in float32; files, vectors: of equal length."""
+    """Write one vector (dims,) a clip, or one a fold (folds, dims), as parquet, in float32; of equal length."""
     rows = np.stack([np.asarray(vector, np.float32) for vector in vectors])
-    column = pa.FixedSizeListArray.from_arrays(pa.array(rows.ravel()), rows.shape[1])
-    write_table(path, {"file": list(files), "embedding": column})
+    column = pa.FixedSizeListArray.from_arrays(pa.array(rows.ravel()), rows[0].size)
+    table = pa.table({"file": list(files), "embedding": column})
+    write_table(path, table.replace_schema_metadata({"folds": str(rows.shape[1])}) if rows.ndim == 3 else table)
 
 
 def read_vectors(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
-    """Return the file names (clips,) and the float32 vectors (clips, dims) of a feature file."""
+    """Return the file names (clips,) and the float32 vectors (clips, dims) or (clips, folds, dims) of a feature file.
+
+    The latter where a clip has an embedding a fold, of the network that did not train on that fold.
+    """
     table = pq.read_table(path)
     column = table["embedding"].combine_chunks()
     column = column.chunk(0) if isinstance(column, pa.ChunkedArray) else column
-    return table["file"].to_numpy(zero_copy_only=False), column.flatten().to_numpy().reshape(len(table), -1)
+    folds = (table.schema.metadata or {}).get(b"folds")
+    shape = (len(table), -1) if folds is None else (len(table), int(folds), -1)
+    return table["file"].to_numpy(zero_copy_only=False), column.flatten().to_numpy().reshape(shape)
 
 
 def write_arrays(path: str | Path, arrays: dict[str, np.ndarray], **metadata: Any) -> None:

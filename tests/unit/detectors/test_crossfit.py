@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from nearfar.detectors import methods
-from nearfar.detectors.crossfit import CrossFit
+from nearfar.detectors.crossfit import CrossFit, fold_of
 from nearfar.detectors.detection import detect_machine
 from nearfar.errors import NearfarError
 from nearfar.jobs.files import read_table, write_table, write_vectors
@@ -148,3 +148,76 @@ def test_the_literal_pseudo_inverse_may_score_its_training_clips_alike(detect):
     scores = detect(view, folds=1, covariance="empirical", reference="pooled")["score"]
     np.testing.assert_allclose(scores[:40], 39**0.5)
     assert len(np.unique(scores[40:].round(6))) == 20
+
+
+def mean_distance(view, files, domain, folds, seed):
+    """Scores by hand: fold k is fitted on embeddings k, its held-out clips are scored by theirs, others by the mean."""
+    fold, train = fold_of(files, domain, folds, seed), len(files)
+    held_out, unseen = np.empty(train), []
+    for k in range(folds):
+        mean = view[:train, k][fold != k].mean(0)
+        distances = np.abs(view[:, k] - mean).sum(1)
+        held_out[fold == k] = distances[:train][fold == k]
+        unseen.append(distances[train:])
+    return held_out, np.mean(unseen, axis=0)
+
+
+@pytest.mark.parametrize("folds", [2, 3])
+def test_a_view_with_an_embedding_a_fold_is_fitted_and_scored_by_fold(plugged, folds, tmp_path):
+    files, domain, _ = clips()
+    view = np.random.default_rng(1).standard_normal((60, folds, 4))
+    method = plugged("self.mean_ = view.mean(0)", "np.abs(view - self.mean_).sum(1)")
+    fits = CrossFit(method, {}, folds, seed=5).fit(files[:40], domain[:40], [view[:40]])
+    held_out, unseen = mean_distance(view, files[:40], domain[:40], folds, 5)
+    np.testing.assert_allclose(fits.training_scores([view[:40]]), held_out)
+    np.testing.assert_allclose(fits.score([view[40:]]), unseen)
+    fits.write(tmp_path / "fits")
+    np.testing.assert_allclose(CrossFit.read(tmp_path / "fits").score([view[40:]]), unseen)
+
+
+def test_one_embedding_repeated_a_fold_scores_as_without_a_fold_axis():
+    files, domain, view = clips()
+    params = {"covariance": "ledoit_wolf", "reference": "domain"}
+    scores = [
+        CrossFit("mahalanobis", params, 3, seed=0).fit(files, domain, [one]).training_scores([one])
+        for one in (view, np.repeat(view[:, None], 3, axis=1))
+    ]
+    np.testing.assert_allclose(*scores)
+
+
+@pytest.mark.parametrize("folded", [(0,), (1,), (0, 1)])
+def test_views_with_and_without_a_fold_axis_go_together(folded):
+    files, domain, near = clips()
+    plain = [near, np.random.default_rng(2).standard_normal((60, 4))]
+    mixed = [np.repeat(view[:, None], 2, axis=1) if i in folded else view for i, view in enumerate(plain)]
+    params = {"components": 3, "whiten": True, "reference": "domain"}
+    given = [CrossFit("predictive", params, 2, seed=0).fit(files, domain, views) for views in (plain, mixed)]
+    np.testing.assert_allclose(*(fits.score(views) for fits, views in zip(given, (plain, mixed), strict=True)))
+
+
+def test_what_leaves_one_out_by_itself_is_fitted_by_folds_where_the_view_has_them():
+    files, domain, _ = clips()
+    view = np.random.default_rng(1).standard_normal((60, 3, 4))
+    fits = CrossFit("knn", {"reference": "pooled"}, 3, seed=0).fit(files, domain, [view])
+    fold = fold_of(files, domain, 3, 0)
+    unit = view / np.linalg.norm(view, axis=2, keepdims=True)
+    by_hand = [1 - max(unit[i, fold[i]] @ unit[j, fold[i]] for j in np.flatnonzero(fold != fold[i])) for i in range(60)]
+    np.testing.assert_allclose(fits.training_scores([view]), by_hand)
+    assert len(CrossFit("knn", {"reference": "pooled"}, 3, seed=0).fit(files, domain, [view[:, 0]]).fitted) == 1
+
+
+@pytest.mark.parametrize("folds", [1, 2, 5])
+def test_other_folds_than_the_views_are_refused_naming_both(folds):
+    files, domain, plain = clips()
+    fits = CrossFit("knn", {"reference": "pooled"}, folds, seed=0)
+    with pytest.raises(NearfarError, match=f"^folds: {folds}, but a view has an embedding for each of 3 folds; give"):
+        fits.fit(files, domain, [plain, np.zeros((60, 3, 4))])
+
+
+def test_a_detector_on_a_view_with_folds_runs_from_file_to_file(detect):
+    view = np.random.default_rng(3).standard_normal((60, 2, 4))
+    scores = detect(view, "knn", reference="pooled")["score"]
+    assert len(scores) == 60 and (scores > 1e-6).all()  # no clip is its own neighbour
+    view[:40] = view[0]
+    with pytest.raises(NearfarError, match="view: the same vector for all training"):
+        detect(view, "knn", reference="pooled")

@@ -59,6 +59,15 @@ def state():
     return {"weight": torch.zeros(100_000)}
 
 
+@pytest.mark.parametrize("shape", [(5, 4), (5, 3, 4), (5, 1, 4)])
+def test_vectors_come_back_in_their_shape_with_folds_or_without(tmp_path, shape):
+    rows, names = np.random.default_rng(0).standard_normal(shape).astype(np.float32), list("abcde")
+    files.write_vectors(tmp_path / "v.parquet", names, rows)
+    known, again = files.read_vectors(tmp_path / "v.parquet")
+    assert list(known) == names and again.dtype == np.float32
+    np.testing.assert_array_equal(again, rows)
+
+
 @pytest.fixture
 def small(tmp_path):
     """A folder in which no file may have more than 64 kB, which fails as a full disk does, and needs no mount."""

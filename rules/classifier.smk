@@ -1,0 +1,88 @@
+# The classifier: networks that tell the classes of all training machines apart, one a channel and fold, and a vector
+# of each for every clip. The network of a fold has not seen the training clips of that fold.
+
+CLASSIFIER = config["features"]["classifier"]
+
+
+rule classifier_inputs:
+    input:
+        clips=results("clips/{machine}.parquet"),
+    output:
+        images=results("features/classifier/images/{channel}/{machine}.npy"),
+        spectra=results("features/classifier/spectra/{channel}/{machine}.npy"),
+    log:
+        results("logs/classifier_inputs/{channel}_{machine}.log"),
+    conda:
+        "../envs/nearfar.yaml"
+    params:
+        inputs=CLASSIFIER["inputs"],
+        sources=sources("workflow/scripts/classifier/classifier_inputs.py"),
+    script:
+        "../workflow/scripts/classifier/classifier_inputs.py"
+
+
+# The state of an unfinished training is no output: Snakemake deletes those of a job that fails.
+rule classifier_model:
+    input:
+        clips=expand(results("clips/{machine}.parquet"), machine=TRAINING_MACHINES),
+        classes=expand(results("classes/{machine}.parquet"), machine=TRAINING_MACHINES),
+        images=expand(
+            rules.classifier_inputs.output.images,
+            machine=TRAINING_MACHINES,
+            allow_missing=True,
+        ),
+        spectra=expand(
+            rules.classifier_inputs.output.spectra,
+            machine=TRAINING_MACHINES,
+            allow_missing=True,
+        ),
+    output:
+        model=results("models/classifier/{channel}/{fold}.safetensors"),
+        log=results("models/classifier/{channel}/{fold}.parquet"),
+    log:
+        results("logs/classifier_model/{channel}_{fold}.log"),
+    benchmark:
+        results("benchmarks/classifier_model/{channel}_{fold}.tsv")
+    wildcard_constraints:
+        fold="[0-9]+",
+    conda:
+        "../envs/nearfar.yaml"
+    resources:
+        gpu=GPU,
+    params:
+        folds=CLASSIFIER["folds"],
+        inputs=CLASSIFIER["inputs"],
+        train=CLASSIFIER["train"],
+        seed=config["seed"],
+        device=config["device"],
+        state=results("models/classifier/{channel}/{fold}.state.pt"),
+        sources=sources("workflow/scripts/classifier/classifier_model.py"),
+    script:
+        "../workflow/scripts/classifier/classifier_model.py"
+
+
+rule classifier:
+    input:
+        clips=results("clips/{machine}.parquet"),
+        images=rules.classifier_inputs.output.images,
+        spectra=rules.classifier_inputs.output.spectra,
+        models=expand(
+            rules.classifier_model.output.model,
+            fold=range(CLASSIFIER["folds"]),
+            allow_missing=True,
+        ),
+    output:
+        results("features/classifier/{channel}/{machine}.parquet"),
+    log:
+        results("logs/classifier/{channel}_{machine}.log"),
+    benchmark:
+        results("benchmarks/classifier/{channel}_{machine}.tsv")
+    conda:
+        "../envs/nearfar.yaml"
+    resources:
+        gpu=GPU,
+    params:
+        device=config["device"],
+        sources=sources("workflow/scripts/classifier/classifier.py"),
+    script:
+        "../workflow/scripts/classifier/classifier.py"

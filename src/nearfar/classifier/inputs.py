@@ -1,0 +1,87 @@
+"""What the classifier is given of a clip: its log-mel less each band's mean, and the spectrum of the whole of it."""
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torchaudio.transforms import MelSpectrogram
+
+from nearfar.data.audio import CHANNELS, RATE, probe, read_clip
+from nearfar.data.clips import read_clips
+from nearfar.errors import NearfarError, error_prefix
+from nearfar.jobs.files import new_array
+from nearfar.jobs.kinds import Count
+from nearfar.jobs.progress import bar
+
+FLOOR = 1e-10  # of a clip's mean power, as in nearfar.features.logmel
+
+Pair = tuple[np.ndarray, np.ndarray]  # the log-mel (mels, windows) and the spectrum (bands,) of a clip
+
+
+def extractor(*, mels: Count, n_fft: Count, hop: Count, bands: Count) -> Callable[[np.ndarray], Pair]:
+    """Return ``extract(samples) -> (log-mel (mels, windows), spectrum (bands,))``, float16, of float32 samples.
+
+    The log-mel is in bels, less each band's mean over the clip: what goes on in time. The spectrum is the magnitude of
+    the whole clip, averaged in ``bands`` bands of equal width, in bels: what goes on all the time, at 2 Hz for 4,000
+    bands. Clips of less than 2 · bands samples are padded for it. ``extract`` raises NearfarError for a clip shorter
+    than one window.
+    """
+    spectrogram = MelSpectrogram(RATE, n_fft, hop_length=hop, n_mels=mels, power=2.0, mel_scale="slaney")
+
+    def extract(samples):
+        if len(samples) < n_fft:
+            raise NearfarError(f"clip of {len(samples)} frames, shorter than n_fft {n_fft}; remove it")
+        with torch.inference_mode():
+            power = spectrogram(torch.tensor(samples))
+            logarithm = power.clamp(min=FLOOR * power.mean()).log10()
+            image = (logarithm - logarithm.mean(1, keepdim=True)).numpy()
+        return image.astype(np.float16), _spectrum(samples, bands).astype(np.float16)
+
+    return extract
+
+
+def _spectrum(samples, bands):
+    magnitude = np.abs(np.fft.rfft(samples - samples.mean(), max(len(samples), 2 * bands)))
+    edges = np.linspace(0, len(magnitude), bands + 1).astype(int)
+    means = np.add.reduceat(magnitude, edges[:-1]) / np.diff(edges)
+    return 2 * np.log10(np.maximum(means, np.sqrt(FLOOR) * means.mean()))
+
+
+def windows(frames: int, hop: Count) -> int:
+    """Return how many windows the log-mel of a clip of ``frames`` samples has."""
+    return 1 + int(frames) // hop
+
+
+def write_inputs(
+    paths: Sequence[str | Path], channel: str, images: str | Path, spectra: str | Path, **params: Count
+) -> None:
+    """Write the inputs of one channel of a machine's clips as two npy files, float16, rows in the order of ``paths``.
+
+    images: (clips, mels, windows), where a clip shorter than the longest has zeros at its end; spectra: (clips, bands);
+    params: of extractor. One clip is in memory at a time.
+    Raises NearfarError for what read_clip refuses and for a clip too short, naming the file.
+    """
+    extract, needed = extractor(**params), 1 + CHANNELS[channel]
+    longest = max(windows(probe(path, needed), params["hop"]) for path in paths)
+    shapes = (len(paths), params["mels"], longest), (len(paths), params["bands"])
+    with new_array(images, np.float16, shapes[0]) as seen, new_array(spectra, np.float16, shapes[1]) as whole:
+        for row, path in enumerate(bar(paths, "inputs")):
+            samples = read_clip(path, needed)[:, CHANNELS[channel]]
+            with error_prefix(path):
+                image, whole[row] = extract(samples)
+            seen[row, :, : image.shape[1]] = image
+
+
+def read_inputs(clips: str | Path, images: str | Path, spectra: str | Path, hop: Count) -> Iterator[Pair]:
+    """Yield the inputs of each clip of a clip table, its own windows alone, memory-mapped.
+
+    Raises NearfarError for a file of inputs that is not of that table.
+    """
+    frames = read_clips(clips)["frames"]
+    arrays = [np.load(path, mmap_mode="r") for path in (images, spectra)]
+    for path, array in zip((images, spectra), arrays, strict=True):
+        if len(array) != len(frames):
+            raise NearfarError(f"{path}: holds {len(array)} clips, not {len(frames)}; delete it and run again")
+    for image, spectrum, count in zip(*arrays, frames, strict=True):
+        yield image[:, : windows(count, hop)], spectrum

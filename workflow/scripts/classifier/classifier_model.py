@@ -1,0 +1,21 @@
+from nearfar.classifier.files import train_fold
+from nearfar.jobs.devices import leased
+from nearfar.jobs.job import logged
+
+if __name__ == "__main__":
+    with logged(snakemake), leased(snakemake.params.device):
+        train_fold(
+            snakemake.input.clips,
+            snakemake.input.classes,
+            snakemake.input.images,
+            snakemake.input.spectra,
+            snakemake.output.model,
+            snakemake.output.log,
+            fold=int(snakemake.wildcards.fold),
+            folds=snakemake.params.folds,
+            inputs=snakemake.params.inputs,
+            settings=snakemake.params.train,
+            seed=snakemake.params.seed,
+            device=snakemake.params.device,
+            state=snakemake.params.state,
+        )
