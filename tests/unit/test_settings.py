@@ -130,7 +130,7 @@ def test_the_shipped_configurations_give_no_key_twice():
 HOMES = {  # what the configuration sets: the function that takes it, and the block with the values
     **{
         f"nearfar.detectors.methods.{name}:Detector": ("methods", name)
-        for name in ("mahalanobis", "flow", "predictive", "knn", "reconstruction")
+        for name in ("mahalanobis", "whitened", "flow", "predictive", "knn", "reconstruction")
     },
     "nearfar.features.logmel:extractor": ("features", "logmel"),
     "nearfar.features.rtf:extractor": ("features", "rtf"),

@@ -32,16 +32,31 @@ def precision(centred: np.ndarray, covariance: str) -> tuple[np.ndarray, np.ndar
     other direction; it is infinite for "empirical", the pseudo-inverse, which ignores what lies outside the span.
     """
     n, d = centred.shape
-    gram = _smaller_gram(centred)
-    values, vectors = np.linalg.eigh(gram)
-    keep = values > values[-1] * max(n, d) * np.finfo(np.float64).eps
-    values, vectors = values[keep], vectors[:, keep]
+    gram, values, vectors = _spectrum(centred)
     basis = vectors.T if d <= n else (vectors / np.sqrt(values)).T @ centred
     if one_of("params.covariance", covariance, ("ledoit_wolf", "empirical")) == "empirical":
         return basis.astype(np.float32), values / n, np.inf
     rho, mu = shrinkage(centred, gram)
     rest = rho * mu if rho > 0 and len(values) < d else np.inf
     return basis.astype(np.float32), (1 - rho) * values / n + rho * mu, rest
+
+
+def log_density(centred: np.ndarray, seen: np.ndarray) -> np.ndarray:
+    """Return the Gaussian log-density (clips,), in nats, of centred clips (clips, d) under the shrunk covariance.
+
+    seen: the centred clips (n, d) that it is the Ledoit–Wolf covariance of. The density is one in all d dimensions, and
+    −∞ where nothing is shrunk and the clips do not span them.
+    """
+    n, d = seen.shape
+    gram, values, vectors = _spectrum(seen)
+    along = centred @ vectors if d <= n else (centred @ seen.T) @ (vectors / np.sqrt(values))
+    rho, mu = shrinkage(seen, gram)
+    variances, others = (1 - rho) * values / n + rho * mu, d - len(values)
+    if others and not rho * mu > 0:
+        return np.full(len(centred), -np.inf)
+    outside = np.einsum("ij,ij->i", centred, centred) - np.einsum("ij,ij->i", along, along)
+    rest = (np.maximum(outside, 0) / (rho * mu), others * np.log(rho * mu)) if others else (0.0, 0.0)
+    return -0.5 * (d * np.log(2 * np.pi) + np.log(variances).sum() + rest[1] + along**2 @ (1 / variances) + rest[0])
 
 
 def distance(centred: np.ndarray, basis: np.ndarray, variances: np.ndarray, rest: float) -> np.ndarray:
@@ -71,6 +86,14 @@ def refuse_few(components: int, view: np.ndarray, most: int) -> None:
             f"params.components: {components} principal components need more clips or dimensions than "
             f"{view.shape[0]} × {view.shape[1]}; set it to at most {most}"
         )
+
+
+def _spectrum(centred):
+    """Return the smaller Gram matrix of centred clips (n, d), and its eigenvalues (r,) and vectors above rounding."""
+    gram = _smaller_gram(centred)
+    values, vectors = np.linalg.eigh(gram)
+    keep = values > values[-1] * max(centred.shape) * np.finfo(np.float64).eps
+    return gram, values[keep], vectors[:, keep]
 
 
 def _smaller_gram(centred):

@@ -67,9 +67,14 @@ class CrossFit:
         return np.mean([self._score(k, views) for k in range(len(self.fitted))], axis=0)
 
     def write(self, path: str | Path) -> None:
-        """Write what the detectors have learned, their attributes that end in ``_``, as safetensors."""
+        """Write what the detectors have learned, their attributes that end in ``_``, as safetensors.
+
+        Its metadata say what they have chosen, where they have ``notes()`` of it.
+        """
+        notes = [one.notes() for one in self.fitted if hasattr(one, "notes")]
+        chosen = {"chosen": notes} if any(notes) else {}
         learned = {f"{k}/{name}": value for k, one in enumerate(self.fitted) for name, value in _learned(one).items()}
-        write_arrays(path, learned, method=self.method, params=self.params, fitted=len(self.fitted))
+        write_arrays(path, learned, method=self.method, params=self.params, fitted=len(self.fitted), **chosen)
 
     @classmethod
     def read(cls, path: str | Path) -> Self:

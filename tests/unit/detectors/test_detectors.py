@@ -165,6 +165,7 @@ def test_flow_refuses_a_loss_that_is_not_finite():
 
 METHODS = {
     "mahalanobis": params_of("mahalanobis"),
+    "whitened": params_of("whitened"),
     "knn": params_of("knn"),
     "flow": params_of("flow", components=8, epochs=20),
     "predictive": params_of("predictive", components=12),

@@ -19,17 +19,18 @@ class Detector:
     def fit(self, view: np.ndarray, *, domain: np.ndarray) -> Self:
         """view: (clips, dims) of normal clips; domain: (clips,) of "source" | "target"."""
         one_of("params.reference", self.reference, REFERENCES)
-        self.bank_ = _unit(view)
+        self.bank_ = np.asarray(view)  # as it came: in float64 it would be twice as large
         self.target_ = np.asarray(domain) == "target"
         return self
 
     def score(self, view: np.ndarray) -> np.ndarray:
         """Return (clips, 2), the distance to the source and to the target bank, or (clips,) for "pooled"."""
-        return self._nearest(_unit(view) @ self.bank_.T)
+        return self._nearest(_unit(view) @ _unit(self.bank_).T)
 
     def leave_one_out(self) -> np.ndarray:
         """Return the scores of the training clips, each against all others."""
-        similarity = self.bank_ @ self.bank_.T
+        bank = _unit(self.bank_)
+        similarity = bank @ bank.T
         np.fill_diagonal(similarity, -np.inf)
         return self._nearest(similarity)
 
