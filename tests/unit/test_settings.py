@@ -107,6 +107,13 @@ def test_a_parameter_without_a_value_is_refused():
     assert "detectors.flow.params: lr has no value" in refused(config)
 
 
+@pytest.mark.parametrize("keys", [("pretraining", "train"), ("features", "eat", "adapter")])
+def test_a_training_that_lacks_a_value_is_refused_by_its_key(keys):
+    for name in _value(keys):
+        left = {key: value for key, value in _value(keys).items() if key != name}
+        assert f"{'.'.join(keys)}: {name!r} is a required property" in refused(with_value(keys, left))
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [
