@@ -32,6 +32,7 @@ def stopping(function, *arguments):
 
 if workflow.is_main_process:
     stopping(runs.register)
+stopping(runs.reach_python)
 for path in workflow.configfiles:
     stopping(settings.refuse_repeated_keys, path)
 with open(Path(workflow.basedir) / "config/schema.yaml", encoding="utf-8") as file:

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from nearfar.backbones.families import FAMILIES, views_of
-from nearfar.errors import NearfarError
+from nearfar.data.documents import compose_yaml, read_text
+from nearfar.errors import NearfarError, error_prefix
 from nearfar.jobs.kinds import SCHEMAS
 from nearfar.jobs.provenance import ROOT, parsed
 from nearfar.systems.weights import members_of
@@ -192,21 +193,9 @@ def _refuse_unknown(key: str, name: Any, known: Iterable, kind: str) -> None:
 
 
 def refuse_repeated_keys(path: str | Path) -> None:
-    """Raise NearfarError where a YAML file gives a key twice: only the last would count, without a word."""
-    import yaml
+    """Raise NearfarError where a YAML file gives a key twice: only the last would count, without a word.
 
-    with open(path, encoding="utf-8") as file:
-        waiting = [(yaml.compose(file, Loader=yaml.SafeLoader), "")]
-    while waiting:
-        node, key = waiting.pop()
-        if isinstance(node, yaml.SequenceNode):
-            waiting += [(part, f"{key}[{number}]") for number, part in enumerate(node.value)]
-        if isinstance(node, yaml.MappingNode):
-            seen = set()
-            for name, part in node.value:
-                place = f"{key}.{name.value}".lstrip(".")
-                if name.value in seen:
-                    line = name.start_mark.line + 1
-                    raise NearfarError(f"{path}, line {line}: {place} stands there twice; only the last would count")
-                seen.add(name.value)
-                waiting.append((part, place))
+    Its values are for ``check`` to judge, which names them by their keys.
+    """
+    with error_prefix(path):
+        compose_yaml(read_text(path))

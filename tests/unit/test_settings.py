@@ -107,19 +107,41 @@ def test_a_parameter_without_a_value_is_refused():
     assert "detectors.flow.params: lr has no value" in refused(config)
 
 
+@pytest.mark.parametrize("keys", [("pretraining", "train"), ("features", "eat", "adapter")])
+def test_a_training_that_lacks_a_value_is_refused_by_its_key(keys):
+    for name in _value(keys):
+        left = {key: value for key, value in _value(keys).items() if key != name}
+        assert f"{'.'.join(keys)}: {name!r} is a required property" in refused(with_value(keys, left))
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("seed: 1\ndata: {root: a}\nseed: 2\n", "line 3: seed stands there twice"),
-        ("detectors:\n  raw: {method: knn}\n  flow: {}\n  raw: {method: knn}\n", "line 4: detectors.raw stands there"),
-        ("submission:\n  authors:\n    - {lastname: A, lastname: B}\n", "line 3: submission.authors[0].lastname"),
-        ('{"folds": 2,\n "folds": 3}', "line 2: folds stands there twice"),
+        ("seed: 1\ndata: {root: a}\nseed: 2\n", "line 3: seed stands in line 1 already; delete one"),
+        (
+            "detectors:\n  raw: {method: knn}\n  flow: {}\n  raw: {method: knn}\n",
+            "line 4: raw stands in line 2 already",
+        ),
+        ("submission:\n  authors:\n    - {lastname: A, lastname: B}\n", "line 3: lastname stands in line 3 already"),
+        ('{"folds": 2,\n "folds": 3}', "line 2: folds stands in line 1 already"),
+        (
+            "a: &a0 [1, 1]\n" + "".join(f"b{i}: &a{i + 1} [*a{i}, *a{i}]\n" for i in range(20)),
+            "with its aliases written",
+        ),
+        ("seed: 1\n# caf\udce9\n", "line 2: not UTF-8; save it as that"),
     ],
 )
-def test_a_key_twice_is_refused(tmp_path, text, says):
-    (tmp_path / "mine.yaml").write_text(text)
-    with pytest.raises(NearfarError, match=re.escape(says)):
+def test_a_key_twice_is_refused_and_a_file_out_of_bounds(tmp_path, text, says):
+    (tmp_path / "mine.yaml").write_text(text, errors="surrogateescape")
+    with pytest.raises(NearfarError, match=re.escape(f"{tmp_path / 'mine.yaml'}: ")) as error:
         settings.refuse_repeated_keys(tmp_path / "mine.yaml")
+    assert says in str(error.value)
+
+
+def test_a_number_that_is_none_is_left_to_the_check_which_names_its_key(tmp_path):
+    (tmp_path / "mine.yaml").write_text("methods: {flow: {lr: .nan}}")
+    settings.refuse_repeated_keys(tmp_path / "mine.yaml")
+    assert refused(with_value(("methods", "flow", "lr"), float("nan"))).startswith("methods.flow.lr: nan is no number")
 
 
 def test_the_shipped_configurations_give_no_key_twice():

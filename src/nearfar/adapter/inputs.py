@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from nearfar.backbones.fbank import MEAN, MELS, STD, eat_input, frame_count, input_length
+from nearfar.backbones.fbank import MELS, PADDING, eat_input, frame_count, input_length
 from nearfar.data.audio import probe, read_clip
 from nearfar.data.clips import read_clips
 from nearfar.data.signals import channels_of, signal
@@ -15,8 +15,6 @@ from nearfar.errors import NearfarError, error_prefix
 from nearfar.jobs.files import new_array
 from nearfar.jobs.progress import bar
 from nearfar.learning.classes import read_classes
-
-PADDING = np.float16(-MEAN / (2 * STD))  # what the front end pads with
 
 
 class Inputs(NamedTuple):

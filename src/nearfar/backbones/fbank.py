@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torchaudio.compliance import kaldi
@@ -13,6 +14,7 @@ ROWS = MELS // PATCH  # mel patches in a time column
 WINDOW, SHIFT = 400, 160  # samples: 25 ms and 10 ms
 TRAINED = 1024  # frames of the 10 s clips that EAT was trained on
 MEAN, STD = -4.268, 4.569  # of AudioSet's log-mels, as EAT was trained
+PADDING = np.float16(-MEAN / (2 * STD))  # what eat_input puts where a clip has no frame, as stored
 
 
 def fbank(wave: torch.Tensor) -> torch.Tensor:

@@ -4,6 +4,8 @@ import json
 import math
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 from typing import BinaryIO
@@ -43,18 +45,40 @@ def read_bytes(path: str | Path, most: int = LARGEST) -> bytes:
     return content
 
 
+def read_text(path: str | Path) -> str:
+    """Return the text in a file; raises NearfarError as read_bytes does, and for what is not UTF-8."""
+    content = read_bytes(path)
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise NearfarError(f"line {line}: not UTF-8; save it as that") from None
+
+
 def parse_yaml(text: str) -> tuple[object, yaml.Node | None]:
     """Return the value of a YAML text and its node, which knows the lines; both None of an empty text.
 
     Raises NearfarError, which begins with the line, for what is no YAML or beyond the bounds above, for a key that
     stands twice, and for a number that is not finite or takes more than 64 bits.
     """
-    if len(text) > LONGEST:
-        raise NearfarError(f"line 1: more than {LONGEST:,} characters of YAML; shorten it")
-    try:
+    with _faults_as_lines(text):
         loader = _Loader(text)
         node = loader.get_single_node()
         return None if node is None else loader.construct_document(node), node
+
+
+def compose_yaml(text: str) -> yaml.Node | None:
+    """Return the node of a YAML text; raises NearfarError as parse_yaml does, but for values, which it leaves alone."""
+    with _faults_as_lines(text):
+        return _Loader(text).get_single_node()
+
+
+@contextmanager
+def _faults_as_lines(text: str) -> Iterator[None]:
+    if len(text) > LONGEST:
+        raise NearfarError(f"line 1: more than {LONGEST:,} characters of YAML; shorten it")
+    try:
+        yield
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         raise NearfarError(f"line {line}: not YAML (no text: {chr(error.character)!r}); mend it") from None

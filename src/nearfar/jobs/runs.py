@@ -6,6 +6,7 @@ kernel takes back however the run ends.
 
 import atexit
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -26,6 +27,23 @@ def register() -> None:
         own.parent.mkdir(parents=True, exist_ok=True)
         locked(own)
     atexit.register(own.unlink, missing_ok=True)
+
+
+def reach_python() -> None:
+    """Let jobs find Python in a folder whose name a shell would take apart, such as one with a space.
+
+    Snakemake puts ``sys.executable`` into the command of a job as it stands, so a path from the working folder must do.
+    Raises NearfarError where that one has such a name too.
+    """
+    if shlex.quote(sys.executable) == sys.executable:
+        return
+    near = os.path.relpath(sys.executable)
+    if shlex.quote(near) != near:
+        raise NearfarError(
+            f"{sys.executable}: Snakemake cannot start a Python whose path holds a space or the like; start in the"
+            " folder that holds .venv, or move it"
+        )
+    sys.executable = near
 
 
 def recover() -> None:

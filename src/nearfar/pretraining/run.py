@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from nearfar.backbones.eat import EAT
-from nearfar.backbones.fbank import MEAN, MELS, PATCH, ROWS, STD
+from nearfar.backbones.fbank import MELS, PADDING, PATCH, ROWS
 from nearfar.errors import NearfarError
 from nearfar.jobs.devices import refuse_absent
 from nearfar.jobs.files import replacing, write_table
@@ -24,7 +24,6 @@ from nearfar.seeds import seed_for
 WARMUP = 0.1  # share of the steps in which the learning rate rises
 CLIP_NORM, DECAY, BETAS = 4.0, 0.05, (0.9, 0.95)
 COLLAPSED = 0.1  # target_sd below which all targets are about the same; about 1 in a healthy run
-PADDING = np.float16(-MEAN / (2 * STD))  # what fbank.eat_input puts where a clip has no frame
 TERMS = ("loss", "frame", "utterance", "statistics", "target_sd", "prediction_sd")
 
 
