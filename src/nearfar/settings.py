@@ -134,9 +134,18 @@ def _check_detector(config: dict, name: str, views: set[str]) -> None:
     about, key = config["detectors"][name], f"detectors.{name}"
     for view in about["views"]:
         _refuse_unknown(f"{key}.views", view, views, "view")
+        _check_folds(f"{key}.folds", view, about.get("folds", config["folds"]), config["features"]["classifier"])
     file = _method_file(f"{key}.method", about["method"])
     _check_parameters(f"{key}.params", parameters_of(config, name), file, "Detector", "__init__")
     _refuse_unknown(f"{key}.other_form_of", about.get("other_form_of", name), config["detectors"], "detector")
+
+
+def _check_folds(key: str, view: str, folds: int, classifier: dict) -> None:
+    if view.startswith("classifier/") and folds != classifier["folds"]:
+        made = classifier["folds"]
+        raise NearfarError(
+            f"{key}: {folds}, but {view} is trained in {made} (features.classifier.folds); make them equal"
+        )
 
 
 def _method_file(key: str, method: str) -> str:

@@ -125,6 +125,11 @@ CONFIGURATIONS = {
     "no such folder": (("data", "root"), "nowhere", "data.root: no machine folder"),
     "unknown value": (("detectors", "flow", "params"), {"reference": "poled"}, "reference: 'poled' is not one of"),
     "too many folds": (("folds",), 9, "folds: 9 folds need as many source-domain training clips, there are 8"),
+    "folds of a view": (
+        ("detectors", "raw"),
+        {"method": "mahalanobis", "views": ["classifier/near"], "folds": 5},
+        "detectors.raw.folds: 5, but classifier/near is trained in 3 (features.classifier.folds)",
+    ),
     "setting of the job": (("features", "lccr", "train"), {"device": "cuda"}, "unknown parameter 'device'"),
     "weights over one": (("systems", "one", "weights"), {"raw": 0.9, "knn": 0.2}, "systems.one.weights: sum to 1.1"),
     "too many components": (("detectors", "flow", "params"), {"components": 50}, "components: 50 principal components"),
@@ -142,6 +147,11 @@ def test_configuration_fault(project, name):
     line = failing(project, "results/fits/flow/alpha.safetensors" if found_by_the_job else "results/one/eval.csv")
     assert message in line
     assert ";" in line, "no remedy"
+
+
+def test_a_single_class_of_all_training_machines_is_nothing_to_tell_apart(project):
+    line = failing(project, "results/models/classifier/near/0.safetensors")
+    assert "all training clips are of the class alpha/spd_1, so there is nothing to tell apart; train on more" in line
 
 
 def test_detector_file_with_a_syntax_error(project):

@@ -143,9 +143,17 @@ def test_local_backbone_edited(after):
     assert after.planned("results/models/backbone/config.json") == {("backbone", "")}
 
 
-def test_universal_model_is_not_retrained_for_a_scored_machine(after):
-    after.config["detectors"] = after.config["detectors"] | {"l": {"method": "knn", "views": ["lccr/pair"]}}
+@pytest.mark.parametrize(
+    ("view", "models"),
+    [
+        ("lccr/pair", {("lccr_model", "")}),
+        ("classifier/near", {("classifier_model", f"channel=near, fold={fold}") for fold in range(3)}),
+    ],
+)
+def test_universal_model_is_not_retrained_for_a_scored_machine(after, view, models):
+    after.config["detectors"] = after.config["detectors"] | {"l": {"method": "knn", "views": [view], "folds": 3}}
     after.save()
     target = "results/scores/l/beta.parquet"
-    before = {job for job in after.planned(target) if job[0] in ("lccr_model", "classes")}
-    assert before == {("lccr_model", ""), ("classes", "machine=alpha")}
+    rules = {rule for rule, _ in models} | {"classes"}
+    before = {job for job in after.planned(target) if job[0] in rules}
+    assert before == models | {("classes", "machine=alpha")}

@@ -1,9 +1,9 @@
 """A network that tells the classes of normal clips apart, trained from scratch on the machines at hand.
 
 Two branches, after Wilkinghoff ("Design choices for learning embeddings from auxiliary tasks for domain generalization
-in anomalous sound detection", 2023): one sees the log-mel, the other the spectrum of the whole clip. What tells the
-classes apart tells an unknown sound too. Trained once a fold, without that fold's clips, so that every training clip
-has an embedding by a network that did not see it (nearfar.detectors.crossfit).
+in anomalous sound detection", 2023): one sees the log-mel, the other the spectrum of the whole clip. What it has to
+notice to tell classes apart sets an unknown sound off as well. Trained once a fold, without that fold's clips, so that
+every training clip has an embedding by a network that did not see it (nearfar.detectors.crossfit).
 
 Every random choice comes from (seed, epoch), so a training that was killed goes on from its last whole epoch to the
 same bytes.
@@ -88,6 +88,7 @@ class Network(nn.Module):
             bands = bands // stride + 1
         self.spectrum = nn.Sequential(*layers)
         self.heads = nn.ModuleList([nn.Linear(WIDTHS[-1] * heights, DIMS), nn.Linear(STRIDED[-1][1] * bands, DIMS)])
+        self.to(memory_format=torch.channels_last)  # a fifth to a third faster on a CPU
 
     def forward(self, images: torch.Tensor, spectra: torch.Tensor) -> torch.Tensor:
         """Return the embeddings; the image branch takes the maximum over time."""
@@ -132,8 +133,7 @@ def train(
     log, whose = [], None
     with torch_threads(1):
         shape = len(image), len(spectrum), int(labels.max()) + 1
-        trainee = seeded(seed_for(seed, "classifier"), Trainee, *shape, settings.scale).train()
-        trainee = trainee.to(device, memory_format=torch.channels_last)  # a fifth faster on a CPU
+        trainee = seeded(seed_for(seed, "classifier"), Trainee, *shape, settings.scale).to(device).train()
         optimizer = torch.optim.AdamW(trainee.parameters(), lr=settings.lr, weight_decay=settings.weight_decay)
         if state:
             about = asdict(settings) | {"seed": seed, "device": device, "classes": list(classes)}
