@@ -15,8 +15,8 @@ from nearfar.systems.weights import members_of
 
 METHODS = "src/nearfar/detectors/methods"
 SET_BY_JOBS = {"self", "seed", "device"}
-# trained features and the channels they are computed for
-OWN_RULES = {"autoencoder": ["near"], "classifier": ["near", "far"], "lccr": ["pair"]}
+# trained features and the signals they are computed for
+OWN_RULES = {"autoencoder": ["near"], "classifier": ["near", "far", "residual"], "lccr": ["pair"]}
 LEARNED = FAMILIES.keys() | OWN_RULES.keys()  # features with rules of their own
 
 

@@ -7,8 +7,9 @@ import numpy as np
 import torch
 from torchaudio.transforms import MelSpectrogram
 
-from nearfar.data.audio import CHANNELS, RATE, probe, read_clip
+from nearfar.data.audio import RATE, probe, read_clip
 from nearfar.data.clips import read_clips
+from nearfar.data.signals import channels_of, signal
 from nearfar.errors import NearfarError, error_prefix
 from nearfar.jobs.files import new_array
 from nearfar.jobs.kinds import Count
@@ -56,20 +57,20 @@ def windows(frames: int, hop: Count) -> int:
 def write_inputs(
     paths: Sequence[str | Path], channel: str, images: str | Path, spectra: str | Path, **params: Count
 ) -> None:
-    """Write the inputs of one channel of a machine's clips as two npy files, float16, rows in the order of ``paths``.
+    """Write the inputs of one signal of a machine's clips as two npy files, float16, rows in the order of ``paths``.
 
     images: (clips, mels, windows), where a clip shorter than the longest has zeros at its end; spectra: (clips, bands);
-    params: of extractor. One clip is in memory at a time.
-    Raises NearfarError for what read_clip refuses and for a clip too short, naming the file.
+    channel: a name of SIGNALS; params: of extractor. One clip is in memory at a time.
+    Raises NearfarError for what read_clip refuses, for a silent residual and for a clip too short, naming the file.
     """
-    extract, needed = extractor(**params), 1 + CHANNELS[channel]
+    extract, needed = extractor(**params), channels_of([channel])
     longest = max(windows(probe(path, needed), params["hop"]) for path in paths)
     shapes = (len(paths), params["mels"], longest), (len(paths), params["bands"])
     with new_array(images, np.float16, shapes[0]) as seen, new_array(spectra, np.float16, shapes[1]) as whole:
         for row, path in enumerate(bar(paths, "inputs")):
-            samples = read_clip(path, needed)[:, CHANNELS[channel]]
+            wave = read_clip(path, needed)
             with error_prefix(path):
-                image, whole[row] = extract(samples)
+                image, whole[row] = extract(signal(wave, channel))
             seen[row, :, : image.shape[1]] = image
 
 

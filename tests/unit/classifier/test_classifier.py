@@ -17,6 +17,7 @@ from nearfar.classifier.inputs import extractor, read_inputs, windows, write_inp
 from nearfar.classifier.network import Network, Settings, embed, load, plan, save, train
 from nearfar.data.audio import read_clip
 from nearfar.data.clips import read_clips, write_clips
+from nearfar.data.signals import residual
 from nearfar.detectors.crossfit import fold_of
 from nearfar.errors import NearfarError
 from nearfar.jobs.files import read_table, read_vectors, write_arrays, write_table
@@ -200,13 +201,13 @@ def train_files(machines, folder, fold=0, state="state.pt"):
 def test_inputs_are_of_the_clips_in_their_order_and_channel(machines, tmp_path):
     table = read_clips(machines["clips"][1])
     pairs = list(read_inputs(machines["clips"][1], machines["images"][1], machines["spectra"][1], 512))
-    write_inputs(table["path"][:2], "far", tmp_path / "i", tmp_path / "s", **SMALL)
-    assert len(pairs) == len(table["file"]) and all(isinstance(image, np.memmap) for image, _ in pairs)
     extract, wave = extractor(**SMALL), read_clip(table["path"][1])
-    for (image, spectrum), channel in ((pairs[1], 0), ((np.load(tmp_path / "i")[1], np.load(tmp_path / "s")[1]), 1)):
-        expected = extract(wave[:, channel])
-        np.testing.assert_array_equal(image, expected[0])
-        np.testing.assert_array_equal(spectrum, expected[1])
+    assert len(pairs) == len(table["file"]) and all(isinstance(image, np.memmap) for image, _ in pairs)
+    np.testing.assert_array_equal(pairs[1][0], extract(wave[:, 0])[0])
+    for channel, samples in (("far", wave[:, 1]), ("residual", residual(wave))):
+        write_inputs(table["path"][:2], channel, tmp_path / "i", tmp_path / "s", **SMALL)
+        for name, expected in zip("is", extract(samples), strict=True):
+            np.testing.assert_array_equal(np.load(tmp_path / name)[1], expected)
 
 
 def test_a_clip_keeps_its_own_windows_beside_a_longer_one(machines, tmp_path):
