@@ -43,9 +43,8 @@ rule ablation:
     params:
         variants={
             "systems": {
-                name: about["weights"]
+                name: about.get("weights")
                 for name, about in config["systems"].items()
-                if "weights" in about
             },
             "core": config["core"],
             "detectors": {

@@ -59,7 +59,8 @@ def description(wildcards):
     """Return what the configuration tells of a system, in the words of the challenge's metadata."""
     from nearfar.challenge.metadata import describe
 
-    return describe(used_detectors(wildcards), config["features"])
+    combine = config["systems"][wildcards.system].get("combine")
+    return describe(used_detectors(wildcards), config["features"], combine)
 
 
 def technical_report():

@@ -186,6 +186,16 @@ def _check_system(key: str, about: dict, core: list[str], detectors: dict) -> No
         _refuse_unknown(key, detector, detectors, "detector")
     if "weights" in about:
         _check_weights(f"{key}.weights", about["weights"], core)
+    else:
+        _refuse_twice(f"{key}.families", about["families"])
+
+
+def _refuse_twice(key: str, families: dict[str, list[str]]) -> None:
+    """Families that count alike share no detector, or it would count twice."""
+    members = [name for family in families.values() for name in family]
+    for name in members:
+        if members.count(name) > 1:
+            raise NearfarError(f"{key}: {name} is of two families and would count twice; take it out of one")
 
 
 def _check_weights(key: str, weights: dict, core: list[str]) -> None:

@@ -101,6 +101,38 @@ def test_a_value_of_the_wrong_kind_is_refused_by_its_key(keys, value, says):
     assert says in refused(with_value(keys, value))
 
 
+@pytest.mark.parametrize(
+    ("about", "says"),
+    [
+        (
+            {"families": {"a": ["raw"]}},
+            "systems.mine: families go with combine, weights with ranks; take the other out",
+        ),
+        ({"weights": {}, "combine": "mean"}, "systems.mine: families go with combine"),
+        ({"families": {"a": ["raw"]}, "combine": "mean", "ranks": "train"}, "systems.mine: families go with combine"),
+        (
+            {"families": {"a": ["raw"]}, "combine": "mean", "weights": {}},
+            "systems.mine: fuses by weights or by families",
+        ),
+        ({}, "systems.mine: fuses by weights or by families; give one of the two"),
+        ({"families": {"a": ["row"]}, "combine": "mean"}, "systems.mine: unknown detector 'row'; known: baseline_m"),
+        ({"families": {"a": []}, "combine": "mean"}, "systems.mine.families.a: [] should be non-empty"),
+        ({"families": {}, "combine": "mean"}, "systems.mine.families: {} should be non-empty"),
+        ({"families": {"a": ["raw"]}, "combine": "max"}, "systems.mine.combine: 'max' is not one of ['mean', "),
+        ({"families": {"a": ["raw"], "b": ["knn", "raw"]}, "combine": "mean"}, "systems.mine.families: raw is of two"),
+    ],
+)
+def test_a_system_that_fuses_in_no_one_way_is_refused(about, says):
+    assert says in refused(with_value(("systems", "mine"), about))
+
+
+def test_a_system_of_families_has_no_weights_to_choose():
+    config = with_value(("systems", "mine"), {"families": {"a": ["raw"]}, "combine": "mean"})
+    settings.check(config, SCHEMA)
+    config["statistics"]["taken_apart"] = "mine"
+    assert "statistics.taken_apart: a system of families has no weights to choose" in refused(config)
+
+
 def test_a_parameter_without_a_value_is_refused():
     config = copy.deepcopy(CONFIG)
     del config["methods"]["flow"]["lr"]

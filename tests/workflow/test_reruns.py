@@ -4,9 +4,12 @@ import copy
 import os
 import shutil
 
+import numpy as np
 import pytest
 import soundfile
 from conftest import ROOT, TOY, Project, write_machine
+
+from nearfar.jobs.files import read_table
 
 TARGETS = ["results/one/eval.csv", "results/two/eval.csv"]
 FLOW = "src/nearfar/detectors/methods/flow.py"
@@ -157,3 +160,53 @@ def test_universal_model_is_not_retrained_for_a_scored_machine(after, view, mode
     rules = {rule for rule, _ in models} | {"classes"}
     before = {job for job in after.planned(target) if job[0] in rules}
     assert before == models | {("classes", "machine=alpha")}
+
+
+FAMILIES = {"combine": "mean", "families": {"logmel": ["raw", "raw_residual"], "nearest": ["knn"]}}
+FUSED = "results/fused/eval.csv"
+
+
+@pytest.fixture
+def with_families(after):
+    """The project with a system of families, which has run."""
+    residual = {"method": "mahalanobis", "views": ["logmel/residual"]}
+    after.config["detectors"] = after.config["detectors"] | {"raw_residual": residual}
+    after.config["systems"] = {"fused": FAMILIES} | after.config["systems"]
+    after.save()
+    done = after.run(FUSED)
+    assert done.returncode == 0, done.stdout
+    return after
+
+
+def fused_jobs(*machines):
+    return {("fuse", f"system=fused, machine={machine}") for machine in machines} | {("evaluate", "system=fused")}
+
+
+def test_a_changed_family_fuses_again_and_nothing_else(with_families):
+    after = with_families
+    assert after.planned(FUSED, *TARGETS) == set()
+    for change in ({"combine": "soft_maximum"}, {"families": {"all": ["raw", "raw_residual", "knn"]}}):
+        after.config["systems"]["fused"] = FAMILIES | change
+        after.save()
+        assert after.planned(FUSED, *TARGETS) == fused_jobs("alpha", "beta")
+
+
+def test_a_far_microphone_beside_the_near_one_leaves_its_residual_out(with_families):
+    after = with_families
+    for clip in (after.folder / "data/beta").rglob("*.wav"):
+        wave, rate = soundfile.read(clip)
+        wave[:, 1] = np.roll(wave[:, 0], 2) + 0.1 * wave[:, 1]
+        soundfile.write(clip, wave, rate, subtype="PCM_16")
+    done = after.run(FUSED)
+    assert done.returncode == 0, done.stdout
+    said = {line.strip() for line in done.stdout.splitlines() if "its far microphone hears what" in line}
+    assert len(said) == 1 and "nearfar: warning: beta: " in said.pop()
+    scores = {
+        machine: read_table(after.folder / f"results/fused/scores/{machine}.parquet") for machine in ("alpha", "beta")
+    }
+    after.config["systems"]["fused"] = FAMILIES | {"families": {"logmel": ["raw"], "nearest": ["knn"]}}
+    after.save()
+    assert after.run(FUSED).returncode == 0
+    for machine, left_out in (("alpha", False), ("beta", True)):
+        without = read_table(after.folder / f"results/fused/scores/{machine}.parquet")["score"]
+        assert np.array_equal(without, scores[machine]["score"]) == left_out

@@ -87,14 +87,16 @@ SCHEMA = {
 }
 
 
-def describe(detectors: dict[str, dict], features: dict[str, dict]) -> dict:
+def describe(detectors: dict[str, dict], features: dict[str, dict], combine: str | None = None) -> dict:
     """Return what the configuration tells of a system, a dict in the challenge's words.
 
-    detectors: dict from name to settings of those that have a weight; features: the configuration's ``features``.
+    detectors: dict from name to settings of those that count; features: the configuration's ``features``; combine: how
+    a system of families puts them together.
     """
     views = sorted({view for about in detectors.values() for view in about["views"]})
     used = {view.split("/")[0].removesuffix(BANDS) for view in views}
     several = len(detectors) > 1
+    fusion = f"{combine} of families, by ranks among normal clips" if combine else "weighted mean of ranks"
     return {
         "input_sampling_rate": "16kHz",
         "data_augmentation": _listed(_augmentations(used)),
@@ -102,7 +104,7 @@ def describe(detectors: dict[str, dict], features: dict[str, dict]) -> dict:
         "embeddings": _listed(_embeddings(used, features)),
         "machine_learning_method": _listed(sorted({about["method"] for about in detectors.values()})),
         "ensemble_method_subsystem_count": len(detectors) if several else None,
-        "decision_making": "weighted mean of ranks" if several else None,
+        "decision_making": fusion if several else None,
     }
 
 

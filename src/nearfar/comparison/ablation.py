@@ -1,5 +1,6 @@
 """What each detector is worth: alone, beside the density core, taken out of a system; and each literal form."""
 
+import sys
 from pathlib import Path
 from typing import NamedTuple
 
@@ -31,14 +32,18 @@ class Variant(NamedTuple):
 
 
 def variants(
-    systems: dict[str, dict[str, float]], core: list[str], detectors: dict[str, str | None], taken_apart: str
+    systems: dict[str, dict[str, float] | None], core: list[str], detectors: dict[str, str | None], taken_apart: str
 ) -> list[Variant]:
     """Return the variants to be told apart.
 
-    systems: dict from system to its weights without the core's; core: the detectors of the density core; detectors:
-    dict from every detector to the one whose other form it is, or None; taken_apart: the system whose parts are
-    removed. Weights sum to 1: what is left when a detector goes is scaled up.
+    systems: dict from system to its weights without the core's, None for one of families, which is left out with a word
+    on stderr; core: the detectors of the density core; detectors: dict from every detector to the one whose other form
+    it is, or None; taken_apart: the system whose parts are removed. Weights sum to 1: what is left when a detector goes
+    is scaled up.
     """
+    for name in [name for name, given in systems.items() if given is None]:
+        print(f"nearfar: {name} has families, not weights, and is left out of the ablation", file=sys.stderr)
+    systems = {name: given for name, given in systems.items() if given is not None}
     whole = weights_of(systems[taken_apart], core)
     density = weights_of({}, core)
     ours = [name for name, form in detectors.items() if form is None]

@@ -16,8 +16,9 @@ SIGNALS = (*CHANNELS, "residual")
 WINDOW, HOP = 1024, 512  # samples, 64 and 32 ms
 PEAK = 0.9  # of both channels, before what is added to a power
 HEARD = 50  # training clips that the judgement of a far microphone rests on
-# The simulated machines have 0.2 and 3.6 dB; two microphones 7 cm apart 0.3 to 0.7 and less than 1 dB (test_signals).
-COHERENT, LEVEL = 0.3, 1.5  # mean coherence above which, and dB below which, far is not far
+# The simulated machines have 0.15 to 0.22 and 3.7 dB; emulated ones, deep in noise that both hear, 0.11 and 0.1 to 0.3
+# dB; two microphones 7 cm apart, −6 to 6 dB above diffuse noise, 0.17 to 0.67 and less than 0.1 dB (docs/evidence.md).
+COHERENT, LEVEL = 0.15, 1.5  # mean coherence above which, and dB below which, far is not far
 LEAST = 1e-12  # added to the far power, so that a silent far channel takes nothing away
 EDGE = 1e-3  # least sum of squared windows: at a clip's end it can be 1e-9, and rounding would be heard as a click
 HANN = np.hanning(WINDOW + 1)[:-1]  # periodic

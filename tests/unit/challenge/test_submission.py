@@ -84,6 +84,19 @@ def test_the_zip_is_accepted_and_holds_what_was_scored(package, data, capsys):
     assert meta["results"] == {"development_dataset": {"fan": percent}}
 
 
+@pytest.mark.parametrize(
+    ("names", "combine", "says"),
+    [
+        (["raw", "knn"], None, "weighted mean of ranks"),
+        (["raw", "knn"], "soft_maximum", "soft_maximum of families, by ranks among normal clips"),
+        (["raw"], "mean", None),
+    ],
+)
+def test_the_metadata_say_how_a_system_fuses(names, combine, says):
+    used = {name: CONFIG["detectors"][name] for name in names}
+    assert describe(used, CONFIG["features"], combine)["decision_making"] == says
+
+
 def test_the_same_scores_give_the_same_bytes(package, tmp_path):
     assert make(tmp_path / "again").read_bytes() == package.read_bytes()
 

@@ -127,6 +127,15 @@ def test_variants():
     assert all(variant.against in weights for variant in found if variant.against)
 
 
+def test_a_system_of_families_is_left_out_of_the_ablation_with_a_word(capsys):
+    systems, detectors = {"one": {"raw": 0.5}, "many": None}, {"m": None, "f": None, "raw": None}
+    assert variants(systems, ["m", "f"], detectors, "one") == variants(
+        {"one": {"raw": 0.5}}, ["m", "f"], detectors, "one"
+    )
+    said = "nearfar: many has families, not weights, and is left out of the ablation\n"
+    assert capsys.readouterr().err == said
+
+
 def test_simplex():
     ways = simplex(3, 4)
     assert len(ways) == 15 and len(np.unique(ways, axis=0)) == 15

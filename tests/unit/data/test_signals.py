@@ -136,24 +136,39 @@ def test_coherence_and_level_tell_a_far_microphone_from_a_near_one():
     assert np.isfinite(coherence_and_level(np.stack([machine, 0 * machine], axis=1))).all()
 
 
-def array_of(distance, seconds=2, count=12):
-    """Clips of a machine that two microphones hear: 7 cm apart, or the far one across the hall in its own noise."""
+def delayed(wave, samples):
+    """A wave, later by a number of samples that need not be whole."""
+    turns = np.exp(-2j * np.pi * np.fft.rfftfreq(len(wave)) * samples)
+    return np.fft.irfft(np.fft.rfft(wave) * turns, len(wave))
+
+
+def machine_in(distance, noise, samples=64000):
+    """A clip of a machine in diffuse noise: two microphones 7 cm apart, or the far one across the hall."""
     rng = np.random.default_rng(3)
-    for _ in range(count):
-        machine, (one, other) = rng.standard_normal(16000 * seconds), rng.standard_normal((2, 16000 * seconds))
-        far = np.roll(machine, 3) if distance == "array" else 0.3 * np.roll(machine, 160) + 0.5 * other
-        yield 0.1 * np.stack([machine + 0.5 * one, far + 0.5 * other], axis=1)
+    machine, *waves = rng.standard_normal((33, samples))
+    metres, loss = {"array": (0.07, 1.0), "hall": (3.0, 0.1)}[distance]
+    along = metres / 343 * 16000
+    heard = [delayed(wave, along * rng.uniform(-1, 1)) for wave in waves]
+    scale = noise / np.sqrt(len(waves))
+    return 0.03 * np.stack([machine + scale * sum(waves), loss * delayed(machine, along) + scale * sum(heard)], axis=1)
 
 
-@pytest.mark.parametrize(("distance", "far"), [("array", False), ("hall", True)])
-def test_a_far_microphone_that_is_not_far_is_named(tmp_path, capsys, distance, far):
-    paths = []
-    for number, wave in enumerate(array_of(distance)):
-        paths.append(str(tmp_path / f"{number}.wav"))
-        soundfile.write(paths[-1], np.clip(wave, -1, 1), 16000, subtype="FLOAT")
-    write_table(tmp_path / "clips", {"file": paths, "path": paths, "split": ["train"] * len(paths)})
+@pytest.mark.parametrize(
+    ("distance", "noise", "coherence", "level"),
+    [
+        *(("array", 0.5, 0.70, 0.0), ("array", 1.0, 0.39, 0.0), ("array", 2.0, 0.21, 0.0)),
+        *(("hall", 0.5, 0.04, 6.8), ("hall", 1.0, 0.03, 3.0), ("hall", 2.0, 0.03, 1.0)),
+    ],
+)
+def test_a_far_microphone_that_is_not_far_is_named(tmp_path, capsys, distance, noise, coherence, level):
+    path, far = str(tmp_path / "a.wav"), distance == "hall"
+    soundfile.write(path, np.clip(machine_in(distance, noise), -1, 1), 16000, subtype="FLOAT")
+    write_table(tmp_path / "clips", {"file": ["a.wav"], "path": [path], "split": ["train"]})
     judge(tmp_path / "clips", tmp_path / "pump.json", machine="pump")
-    assert json.loads((tmp_path / "pump.json").read_text())["far"] is far
+    judged = json.loads((tmp_path / "pump.json").read_text())
+    assert judged["coherence"] == pytest.approx(coherence, abs=0.02)
+    assert judged["level"] == pytest.approx(level, abs=0.05)
+    assert judged["far"] is far
     said = capsys.readouterr().err
     assert said.startswith("nearfar: warning: pump: its far microphone hears") == (not far)
     assert said.count("\n") == (not far)

@@ -155,6 +155,23 @@ def test_the_soft_maximum_follows_the_family_that_is_sure(rng):
     assert place["soft_maximum"] > place["mean"] > 0
 
 
+@pytest.mark.parametrize("combine", COMBINED)
+def test_a_member_that_scores_all_clips_alike_changes_no_order(rng, combine):
+    train, test = scored(rng)
+    with_dead = [one | {"dead": np.zeros(len(one["a"]))} for one in (train, test)]
+    order = np.argsort(fuse_families(train, test, FAMILIES, combine=combine, percentile=90)[0])
+    dead = FAMILIES | {"dead": ["dead"]}
+    score, decision, _ = fuse_families(*with_dead, dead, combine=combine, percentile=90)
+    assert np.isfinite(score).all() and np.array_equal(np.argsort(score), order) and decision[-1] == 1
+
+
+@pytest.mark.parametrize("combine", COMBINED)
+def test_decisions_flag_a_tenth_of_the_normal_clips(rng, combine):
+    train, test = ({name: rng.standard_normal(count) for name in "abc"} for count in (400, 4000))
+    decision = fuse_families(train, test, FAMILIES, combine=combine, percentile=90)[1]
+    assert 0.07 < decision.mean() < 0.13
+
+
 def test_the_members_of_a_system_are_those_that_count():
     assert members_of({"weights": {"raw": 0.5, "knn": 0.0}}, ["m", "f"]) == ["f", "m", "raw"]
     assert members_of({"weights": {"raw": 1.0}}, ["m", "f"]) == ["raw"]
