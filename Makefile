@@ -1,7 +1,7 @@
 # make setup | run | check | test | test-slurm | bench | docs: each does what is missing before it, and nothing twice.
 CORES ?= $(shell nproc)
 BIN := .venv/bin
-TARGET ?= results/system1/eval.csv
+TARGET ?= results/system1/eval.csv results/system5/eval.csv
 
 .PHONY: setup run lint check test test-slurm bench docs
 setup: .venv/.ready
@@ -13,7 +13,7 @@ run: setup
 	@touch .venv/.started
 	@$(BIN)/python -m nearfar.jobs.runs # after a kill: takes the dead run's locks away
 	$(BIN)/snakemake --cores $(CORES) $(TARGET)
-	@[ $(TARGET) -nt .venv/.started ] || $(BIN)/nearfar table $(TARGET)
+	@for table in $(TARGET); do [ $$table -nt .venv/.started ] || $(BIN)/nearfar table $$table; done
 
 lint: setup
 	$(BIN)/ruff check .

@@ -20,7 +20,9 @@ INK, FAINT, PAPER, PANEL, LEARNED, LINE = "#1f2933", "#52606d", "#ffffff", "#edf
 
 def text(config: dict) -> str:
     """Return the SVG of ``config``: clips, features, detectors, normalized scores, fused systems, Ω."""
-    systems = {name: about["weights"] for name, about in config["systems"].items() if re.fullmatch(r"system\d", name)}
+    systems = {
+        name: about["weights"] for name, about in config["systems"].items() if re.fullmatch(r"system[1-4]", name)
+    }
     weights = {name: _all_weights(given, config["core"]) for name, given in systems.items()}
     used = {name: config["detectors"][name]["views"] for name in set().union(*weights.values())}
     known = [view for feature in config["features"] for view in views_of_feature(config, feature)]

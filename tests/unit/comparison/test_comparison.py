@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from conftest import ROOT
 from coverage import held
+from hearing import variants as parts_of_families
 from sklearn.metrics import roc_auc_score
 
 from nearfar.cli import main
@@ -134,6 +135,18 @@ def test_a_system_of_families_is_left_out_of_the_ablation_with_a_word(capsys):
     )
     said = "nearfar: many has families, not weights, and is left out of the ablation\n"
     assert capsys.readouterr().err == said
+
+
+def test_parts_of_families_stand_alone_and_are_taken_out():
+    found = parts_of_families({"a": ["x", "y"], "b": ["z"]}, "mean")
+    families = {name: about["families"] for name, about in found.items()}
+    assert families["alone: family a"] == {"a": ["x", "y"]} and families["without: family a"] == {"b": ["z"]}
+    assert families["alone: x"] == {"a": ["x"]} and families["without: x"] == {"a": ["y"], "b": ["z"]}
+    assert families["without: family b"] == families["alone: family a"]
+    assert families["system5 by log_p"] == {"a": ["x", "y"], "b": ["z"]}
+    combined = {name: about["combine"] for name, about in found.items()}
+    assert combined.pop("system5 by log_p") == "log_p" and combined.pop("system5 by soft_maximum") == "soft_maximum"
+    assert set(combined.values()) == {"mean"} and "alone: z" not in found
 
 
 def test_simplex():
