@@ -36,7 +36,7 @@ where the machines are drawn anew as well, indicative only. *alone*: a part by i
 part taken out, the others counting as before.
 """
 MAKERS = {"real_challenge": ("lay_out.py", "real_challenge"), "emulated": ("emulate.py", "real")}  # tool, recordings
-SYSTEMS = ("system1", "system5", "baseline_mse")
+SYSTEMS = ("system1", "system5")
 SHOWN = (*SYSTEMS, "raw")  # by machine
 
 
