@@ -37,6 +37,7 @@ part taken out, the others counting as before.
 """
 MAKERS = {"real_challenge": ("lay_out.py", "real_challenge"), "emulated": ("emulate.py", "real")}  # tool, recordings
 SYSTEMS = ("system1", "system5")
+TITLES = {"omega": "Ω official", "omega_own": "Ω own-domain"}
 SHOWN = (*SYSTEMS, "raw")  # by machine
 
 
@@ -122,7 +123,7 @@ def table(values, kind):
         differences = [bracketed(draws - drawn[other], "+") if name != other else "–" for other in ("system1", "raw")]
         wide = "{:+.1f} to {:+.1f}".format(*interval(elsewhere[name] - elsewhere["system1"]))
         rows.append([name, bracketed(draws), differences[0], wide if name != "system1" else "–", differences[1]])
-    return markdown(rows, ["", f"Ω {kind}", "− system 1", "machines too", "− raw"])
+    return markdown(rows, ["", f"{TITLES[kind]}", "− system 1", "machines too", "− raw"])
 
 
 def by_machine(values, parts):
