@@ -44,6 +44,7 @@ rule all:
 
 
 onstart:
+    stopping(files.refuse_unwritable, config["results"])
     start_jobs_at_once()
 
 

@@ -28,8 +28,8 @@ from nearfar.systems.tables import markdown
 
 PARTS = ("rules", "src", "workflow", "resources", "profiles", "config", "envs")
 FILES = ("Snakefile", "Makefile", "pyproject.toml")
-SEED, FOLDERS, AT_RANDOM = 0, 2, 8  # folders for each way to kill; kills at any moment in a folder of their own
-LATEST = {"stage": 0.5, "moment": 20.0}  # s after the job's or the run's begin
+SEED, AT_RANDOM = 0, 5  # kills at any moment, for each way to kill
+LATEST = {"stage": 0.5, "moment": 40.0}  # s after the job's or the run's begin
 LONGEST = 600  # s of one run
 HOW = {"group": "make and all that it started", "main": "Snakemake's process alone"}
 HEAD = """# Runs that are killed
@@ -46,9 +46,11 @@ def copied(folder):
         shutil.copy2(ROOT / name, folder)
     path = folder / "config/config.yaml"
     config = yaml.safe_load(path.read_text())
-    config["factory"] |= {"seconds": 2.0, "train_source": 60, "test": 10}
-    config["features"]["eat"]["adapter"] |= {"epochs": 2}
-    config["features"]["lccr"]["train"] |= {"epochs": 6}
+    config["factory"] |= {"machines": ["fan", "slider"], "seconds": 2.0, "train_source": 60, "test": 6}
+    config["features"]["eat"]["adapter"] |= {"epochs": 1}
+    config["features"]["lccr"]["train"] |= {"epochs": 3}
+    for method in ("flow", "predictive"):
+        config["methods"][method] |= {"components": 32}
     path.write_text(yaml.safe_dump(config))
     (folder / ".venv").mkdir()
     for entry in (ROOT / ".venv").resolve().iterdir():
@@ -98,15 +100,15 @@ def rule_of(log, folder):
     return Path(log.relative_to(folder / "results/logs").parts[0]).stem
 
 
-def killed(folder, how, rng, rule=None):
-    """Run until a job of ``rule`` has begun, or else for some seconds, then kill; return the rules of the open jobs.
+def killed(folder, how, rng, rules):
+    """Run until a job of ``rules`` has begun, or without them for some seconds, then kill; return the open jobs' rules.
 
     Return None where the run ended by itself before, of which the exit status must be 0.
     """
     since, run = time.time_ns(), started(folder)
-    deadline = time.monotonic() + (LONGEST if rule else rng.uniform(0, LATEST["moment"]))
+    deadline = time.monotonic() + (LONGEST if rules else rng.uniform(0, LATEST["moment"]))
     while run.poll() is None and time.monotonic() < deadline:
-        if rule and any(rule_of(log, folder) == rule for log in begun(folder, since)):
+        if rules and any(rule_of(log, folder) in rules for log in begun(folder, since)):
             time.sleep(rng.uniform(0, LATEST["stage"]))
             break
         time.sleep(0.02)
@@ -119,7 +121,7 @@ def killed(folder, how, rng, rule=None):
 def refuse_failed(folder, run):
     """End all with what a run printed that did not end well by itself: a manual step would be due."""
     if run.wait(LONGEST):
-        raise SystemExit(f"{folder}: make run has failed\n{folder.with_suffix('.txt').read_text(encoding='utf-8')}")
+        raise SystemExit(f"make run has failed: {folder.with_suffix('.txt').read_text(encoding='utf-8')[-2000:]}")
 
 
 def completed(folder):
@@ -142,11 +144,10 @@ def rules_in_order(folder):
 
 
 def plans(rules):
-    """Yield (how, the rule or None of every kill) for each folder."""
+    """Yield (how, for every kill the rules that bring it about) for each folder: a rule, or one after it."""
     for how in HOW:
-        for _ in range(FOLDERS // 2):
-            yield how, rules
-        yield how, [None] * AT_RANDOM
+        yield how, [rules[number:] for number in range(len(rules))]
+        yield how, [[]] * AT_RANDOM
 
 
 def main():
@@ -158,9 +159,9 @@ def main():
         seconds = [time.perf_counter() - start]
         for number, (how, plan) in enumerate(plans(rules)):
             folder = copied(Path(place, f"killed{number}"))
-            for rule in plan:
-                hit = killed(folder, how, rng, rule)
-                print(number, how, rule, hit, f"{time.perf_counter() - start:.0f} s", file=sys.stderr, flush=True)
+            for due in plan:
+                hit = killed(folder, how, rng, due)
+                print(number, how, *due[:1], hit, f"{time.perf_counter() - start:.0f} s", file=sys.stderr, flush=True)
                 if hit is None:
                     break
                 kills[how] += 1

@@ -9,7 +9,7 @@ from nearfar.challenge import sets as challenge
 from nearfar.data import dataset
 from nearfar import settings
 from nearfar.errors import NearfarError
-from nearfar.jobs import runs
+from nearfar.jobs import files, runs
 from nearfar.jobs.digests import digest_of
 from nearfar.jobs.provenance import (
     local_backbone,

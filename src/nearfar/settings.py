@@ -2,6 +2,7 @@
 
 import ast
 import math
+import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ def check(config: dict, schema: dict) -> None:
     """Raise NearfarError, one line that names the key, where the configuration breaks the schema or itself."""
     _refuse_not_finite(config)
     _check_schema(config, schema)
+    _check_results(config["results"])
     if config["data"]["sets"] and config["data"]["root"] is None:
         raise NearfarError("data.root: null, the simulated factory, with data.sets; name the folder they go into")
     _check_features(config["features"], schema["$defs"]["embedding"])
@@ -103,6 +105,24 @@ def _refuse_not_finite(value: Any, key: str = "") -> None:
     items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for name, part in items:
         _refuse_not_finite(part, f"{key}.{name}" if key else str(name))
+
+
+def _check_results(results: str) -> None:
+    """Raise NearfarError for a folder that Snakemake, or what writes into it, would stumble over later."""
+    path = Path(results)
+    faults = {
+        "braces, which hold Snakemake's wildcards": set(results) & set("{}"),
+        "characters that cannot be printed": not results.isprintable(),
+        "a ~, which only a shell takes for your home": results.startswith("~"),
+        "a colon in a relative path, which pyarrow takes for an address": ":" in results and not path.is_absolute(),
+        ".. after a folder, which Snakemake leaves out": ".." in "/".join(path.parts).lstrip("./").split("/"),
+        "a name of more than 255 bytes": any(len(os.fsencode(name)) > 255 for name in path.parts),
+    }
+    for what in (what for what, there in faults.items() if there):
+        raise NearfarError(f"results: {results!r} has {what}; name the folder without it")
+    for place in (path, *path.parents):
+        if os.path.lexists(place) and not place.is_dir():
+            raise NearfarError(f"results: {place} is there and no folder; name another, or move it away")
 
 
 def _check_features(features: dict, embedding: dict) -> None:

@@ -139,6 +139,39 @@ def test_a_parameter_without_a_value_is_refused():
     assert "detectors.flow.params: lr has no value" in refused(config)
 
 
+@pytest.mark.parametrize(
+    ("results", "says"),
+    [
+        ("", "results: '' should be non-empty"),
+        ("run{1}", "results: 'run{1}' has braces"),
+        ("out/{machine}", "results: 'out/{machine}' has braces"),
+        ("out\nput", "results: 'out\\nput' has characters that cannot be printed"),
+        ("~/out", "results: '~/out' has a ~"),
+        ("s3://bucket/out", "results: 's3://bucket/out' has a colon in a relative path"),
+        ("out/../other", "results: 'out/../other' has .. after a folder"),
+        ("../a/../b", "has .. after a folder"),
+        ("out/" + "x" * 256, "has a name of more than 255 bytes"),
+        ("out/" + "é" * 128, "has a name of more than 255 bytes"),
+        ("file", "results: file is there and no folder"),
+        ("file/below", "results: file is there and no folder"),
+        ("dangling/below", "results: dangling is there and no folder"),
+    ],
+)
+def test_a_results_folder_that_cannot_be_is_refused_by_its_key(tmp_path, monkeypatch, results, says):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").touch()
+    (tmp_path / "dangling").symlink_to("nowhere")
+    assert says in refused(with_value(("results",), results))
+
+
+@pytest.mark.parametrize(
+    "results", ["my results", "results/", "../out", "../../out/x", "./a//b", "a..b/..c", "/a:b/c", "."]
+)
+def test_any_other_results_folder_is_accepted(tmp_path, monkeypatch, results):
+    monkeypatch.chdir(tmp_path)
+    settings.check(with_value(("results",), results), SCHEMA)
+
+
 @pytest.mark.parametrize("keys", [("pretraining", "train"), ("features", "eat", "adapter")])
 def test_a_training_that_lacks_a_value_is_refused_by_its_key(keys):
     for name in _value(keys):

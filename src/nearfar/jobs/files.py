@@ -82,6 +82,16 @@ def writing(path: str | Path) -> Iterator[None]:
         raise NearfarError(f"{path}: cannot be written ({reason}); make room or choose another folder") from error
 
 
+def refuse_unwritable(folder: str | Path) -> None:
+    """Raise NearfarError where a folder, or one directly in it, may not be written to, or not be made."""
+    folder = Path(folder)
+    there = next(place for place in (folder, *folder.absolute().parents) if place.is_dir())
+    below = folder.iterdir() if there == folder else ()
+    for place in (there, *(entry for entry in below if entry.is_dir())):
+        if not os.access(place, os.W_OK | os.X_OK):
+            raise NearfarError(f"folder {place} cannot be written to; mount or make it writable, or choose another")
+
+
 def write_text(path: str | Path, text: str) -> None:
     """Write ``text`` to ``path`` as UTF-8."""
     write_bytes(path, text.encode())
