@@ -290,7 +290,8 @@ def usable(config):
         method = importlib.import_module(f"nearfar.detectors.methods.{about['method']}").Detector
         seed = {"seed": 0} if about["method"] == "flow" else {}
         method(**seed, **settings.parameters_of(config, name))
-    sums = [sum(weights_of(system["weights"], config["core"]).values()) for system in config["systems"].values()]
+    weighted = [system["weights"] for system in config["systems"].values() if "weights" in system]
+    sums = [sum(weights_of(weights, config["core"]).values()) for weights in weighted]
     return np.allclose(sums, 1)
 
 
