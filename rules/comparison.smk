@@ -43,8 +43,7 @@ rule ablation:
     params:
         variants={
             "systems": {
-                name: about.get("weights")
-                for name, about in config["systems"].items()
+                name: about.get("weights") for name, about in config["systems"].items()
             },
             "core": config["core"],
             "detectors": {
