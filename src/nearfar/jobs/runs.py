@@ -10,6 +10,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 from nearfar.errors import NearfarError
@@ -17,6 +18,7 @@ from nearfar.jobs.files import writing
 from nearfar.jobs.locks import locked
 
 RUNS = Path(".snakemake/nearfar/runs")  # a file a run, named by its process
+PATIENCE = 5.0  # s that a run which was just killed may take to be gone
 SET_PDEATHSIG = 1  # of Linux's prctl
 
 
@@ -47,19 +49,27 @@ def reach_python() -> None:
 
 
 def recover() -> None:
-    """Take away what runs that were killed have locked. Raises NearfarError where another run is alive."""
-    dead = []
-    for path in RUNS.glob("*"):
-        lock = locked(path)
-        if lock is None:
-            raise NearfarError(f"process {path.name} is running in {Path.cwd()}; let it end, or end it, and try again")
-        os.close(lock)
-        dead.append(path)
+    """Take away what runs that were killed have locked. Raises NearfarError where another run stays alive."""
+    deadline = time.monotonic() + PATIENCE
+    while alive := [path for path in (dead := list(RUNS.glob("*"))) if not _ended(path)]:
+        if time.monotonic() > deadline:
+            raise NearfarError(
+                f"process {alive[0].name} is running in {Path.cwd()}; let it end, or end it, and try again"
+            )
+        time.sleep(0.1)
     if dead:
         print("nearfar: the last run was killed; going on where it was", file=sys.stderr, flush=True)
-        subprocess.run([sys.executable, "-m", "snakemake", "--unlock"], check=True, capture_output=True)
+        unlock = [sys.executable, "-m", "snakemake", "--unlock"]
+        subprocess.run(unlock, check=True, capture_output=True, preexec_fn=end_with_run)
     for path in dead:
         path.unlink(missing_ok=True)
+
+
+def _ended(path: Path) -> bool:
+    if (lock := locked(path)) is None:
+        return False
+    os.close(lock)
+    return True
 
 
 def end_with_run() -> None:
