@@ -50,8 +50,8 @@ def reach_python() -> None:
 
 def recover() -> None:
     """Take away what runs that were killed have locked. Raises NearfarError where another run stays alive."""
-    deadline = time.monotonic() + PATIENCE
-    while alive := [path for path in (dead := list(RUNS.glob("*"))) if not _ended(path)]:
+    dead, deadline = list(RUNS.glob("*")), time.monotonic() + PATIENCE
+    while alive := [path for path in dead if not _ended(path)]:
         if time.monotonic() > deadline:
             raise NearfarError(
                 f"process {alive[0].name} is running in {Path.cwd()}; let it end, or end it, and try again"
