@@ -202,12 +202,13 @@ def _check_system(key: str, about: dict, core: list[str], detectors: dict) -> No
         raise NearfarError(f"{key}: fuses by weights or by families; give one of the two")
     if ("combine" in about) != ("families" in about) or ("ranks" in about and "families" in about):
         raise NearfarError(f"{key}: families go with combine, weights with ranks; take the other out")
-    for detector in members_of(about, core) if "families" in about else about["weights"]:
+    key += ".weights" if "weights" in about else ".families"
+    for detector in about["weights"] if "weights" in about else members_of(about, core):
         _refuse_unknown(key, detector, detectors, "detector")
     if "weights" in about:
-        _check_weights(f"{key}.weights", about["weights"], core)
+        _check_weights(key, about["weights"], core)
     else:
-        _refuse_twice(f"{key}.families", about["families"])
+        _refuse_twice(key, about["families"])
 
 
 def _refuse_twice(key: str, families: dict[str, list[str]]) -> None:

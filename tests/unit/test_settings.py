@@ -115,7 +115,7 @@ def test_a_value_of_the_wrong_kind_is_refused_by_its_key(keys, value, says):
             "systems.mine: fuses by weights or by families",
         ),
         ({}, "systems.mine: fuses by weights or by families; give one of the two"),
-        ({"families": {"a": ["row"]}, "combine": "mean"}, "systems.mine: unknown detector 'row'; known: "),
+        ({"families": {"a": ["row"]}, "combine": "mean"}, "systems.mine.families: unknown detector 'row'; known: "),
         ({"families": {"a": []}, "combine": "mean"}, "systems.mine.families.a: [] should be non-empty"),
         ({"families": {}, "combine": "mean"}, "systems.mine.families: {} should be non-empty"),
         ({"families": {"a": ["raw"]}, "combine": "max"}, "systems.mine.combine: 'max' is not one of ['mean', "),

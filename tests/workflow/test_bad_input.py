@@ -194,7 +194,7 @@ def test_full_disk_leaves_nothing_behind(tmp_path):
 
 def test_unexpected_error_names_the_log(project):
     module = project.folder / "src/nearfar/detectors/methods/knn.py"
-    module.write_text(module.read_text().replace("self.bank_ = _unit(view)", "self.bank_ = 1 / 0"))
+    module.write_text(module.read_text().replace("self.bank_ = np.asarray(view)", "self.bank_ = 1 / 0"))
     line = failing(project, "results/scores/knn/alpha.parquet")
     assert "ZeroDivisionError" in line and "results/logs/detect/knn_alpha.log" in line
     assert "Traceback" in (project.folder / "results/logs/detect/knn_alpha.log").read_text()
