@@ -62,6 +62,7 @@ SECTIONS = {  # title: the script that prints it, in a process of its own
     "Threads of a job": "threads.py",
     "Extraction": "extraction.py",
     "Growth": "growth.py",
+    "Wide views": "wide.py",
 }
 
 if __name__ == "__main__":
