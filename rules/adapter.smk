@@ -6,7 +6,7 @@ ADAPTER = config["features"]["eat"]["adapter"] or {}
 
 rule adapter_inputs:
     input:
-        clips=results("clips/{machine}.parquet"),
+        clips=results("clips/train/{machine}.parquet"),
     output:
         results("features/inputs/{machine}.npy"),
     log:
@@ -24,7 +24,9 @@ rule adapter_inputs:
 rule adapter:
     input:
         backbone=rules.backbone.output,
-        clips=expand(results("clips/{machine}.parquet"), machine=TRAINING_MACHINES),
+        clips=expand(
+            results("clips/train/{machine}.parquet"), machine=TRAINING_MACHINES
+        ),
         classes=expand(results("classes/{machine}.parquet"), machine=TRAINING_MACHINES),
         inputs=expand(
             results("features/inputs/{machine}.npy"), machine=TRAINING_MACHINES
@@ -57,11 +59,11 @@ rule adapter:
 
 rule adapter_probe:
     input:
-        clips=expand(results("clips/{machine}.parquet"), machine=MACHINES),
-        frozen=expand(
-            results("features/frozen/near/{machine}.parquet"), machine=MACHINES
-        ),
-        adapted=expand(results("features/eat/near/{machine}.parquet"), machine=MACHINES),
+        train=of_machines("clips/train/{machine}.parquet"),
+        test=of_machines("clips/test/{machine}.parquet"),
+        frozen_train=of_machines("features/frozen/train/{machine}.parquet"),
+        frozen_test=of_machines("features/frozen/test/{machine}.parquet"),
+        adapted=of_machines("features/eat/near/{machine}.parquet"),
         training=rules.adapter.output.log,
     output:
         table=results("models/eat/probe.csv"),

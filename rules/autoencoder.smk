@@ -5,7 +5,7 @@ AUTOENCODER = config["features"]["autoencoder"]
 
 rule autoencoder_model:
     input:
-        clips=results("clips/{machine}.parquet"),
+        clips=results("clips/train/{machine}.parquet"),
     output:
         model=results("models/autoencoder/{machine}.safetensors"),
         log=results("models/autoencoder/{machine}.parquet"),
@@ -31,10 +31,10 @@ rule autoencoder_model:
 
 rule autoencoder:
     input:
-        clips=results("clips/{machine}.parquet"),
+        clips=CLIPS,
         model=rules.autoencoder_model.output.model,
     output:
-        results("features/autoencoder/near/{machine}.parquet"),
+        update(results("features/autoencoder/near/{machine}.parquet")),
     log:
         results("logs/autoencoder/{machine}.log"),
     benchmark:

@@ -33,12 +33,29 @@ def family_sources(script, family):
     )
 
 
-# What embeds, by its rule's name: family, model, channels of each folder below features, one of them pooled by mel row.
-# The adapter's probe needs embed_frozen.
+def embeddings(family):
+    """Return the feature files that one pass over a machine's clips makes, by signal, bands_ before those by mel row."""
+    return {
+        ("bands_" if view.endswith(BANDS) else "")
+        + channel: results(f"features/{view}/{channel}/{{machine}}.parquet")
+        for view, channels in views_of(family, config["features"][family]).items()
+        for channel in channels
+    }
+
+
+# What embeds, by its rule's name: family, model, clips and feature files. The clusters that stand in for attributes are
+# of the frozen embeddings of training clips, which no test clip may renew.
 EMBEDDINGS = {
-    family: (family, embedder(family), views_of(family, config["features"][family]))
+    family: (family, embedder(family), CLIPS, embeddings(family))
     for family in BACKBONES
-} | {"embed_frozen": ("eat", backbone("eat"), {"frozen": ["near"]})}
+} | {
+    "embed_frozen": (
+        "eat",
+        backbone("eat"),
+        [results("clips/{split}/{machine}.parquet")],
+        {"near": results("features/frozen/{split}/{machine}.parquet")},
+    )
+}
 
 
 for family in BACKBONES:
@@ -65,25 +82,21 @@ for family in BACKBONES:
             "../workflow/scripts/backbones/backbone.py"
 
 
-for rule_name, (family, model, folders) in EMBEDDINGS.items():
+for rule_name, (family, model, clips, embedded) in EMBEDDINGS.items():
+    named = "{split}_{machine}" if rule_name == "embed_frozen" else "{machine}"
 
     rule:
         name:
             rule_name
         input:
-            clips=results("clips/{machine}.parquet"),
+            clips=clips,
             model=model,
         output:
-            **{
-                ("bands_" if folder.endswith(BANDS) else "")
-                + channel: results(f"features/{folder}/{channel}/{{machine}}.parquet")
-                for folder, channels in folders.items()
-                for channel in channels
-            },
+            **{name: update(path) for name, path in embedded.items()},
         log:
-            results(f"logs/{rule_name}/{{machine}}.log"),
+            results(f"logs/{rule_name}/{named}.log"),
         benchmark:
-            results(f"benchmarks/{rule_name}/{{machine}}.tsv")
+            results(f"benchmarks/{rule_name}/{named}.tsv")
         conda:
             "../envs/nearfar.yaml"
         resources:

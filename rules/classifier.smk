@@ -6,7 +6,7 @@ CLASSIFIER = config["features"]["classifier"]
 
 rule classifier_inputs:
     input:
-        clips=results("clips/{machine}.parquet"),
+        clips=results("clips/train/{machine}.parquet"),
     output:
         images=results("features/classifier/images/{channel}/{machine}.npy"),
         spectra=results("features/classifier/spectra/{channel}/{machine}.npy"),
@@ -24,7 +24,9 @@ rule classifier_inputs:
 # The state of an unfinished training is no output: Snakemake deletes those of a job that fails.
 rule classifier_model:
     input:
-        clips=expand(results("clips/{machine}.parquet"), machine=TRAINING_MACHINES),
+        clips=expand(
+            results("clips/train/{machine}.parquet"), machine=TRAINING_MACHINES
+        ),
         classes=expand(results("classes/{machine}.parquet"), machine=TRAINING_MACHINES),
         images=expand(
             rules.classifier_inputs.output.images,
@@ -63,16 +65,14 @@ rule classifier_model:
 
 rule classifier:
     input:
-        clips=results("clips/{machine}.parquet"),
-        images=rules.classifier_inputs.output.images,
-        spectra=rules.classifier_inputs.output.spectra,
+        clips=CLIPS,
         models=expand(
             rules.classifier_model.output.model,
             fold=range(CLASSIFIER["folds"]),
             allow_missing=True,
         ),
     output:
-        results("features/classifier/{channel}/{machine}.parquet"),
+        update(results("features/classifier/{channel}/{machine}.parquet")),
     log:
         results("logs/classifier/{channel}_{machine}.log"),
     benchmark:

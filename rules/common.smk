@@ -61,9 +61,9 @@ def machine_folders():
     return {machine: str(folder) for machine, folder in found.items()}
 
 
-def fingerprint(machine):
+def fingerprint(machine, split):
     """Return what stands for the content of a machine's clips; those of the factory are a job's output."""
-    return "" if SIMULATED else dataset.fingerprint(FOLDERS[machine])
+    return "" if SIMULATED else dataset.fingerprint(FOLDERS[machine], split)
 
 
 FOLDERS = stopping(machine_folders)
@@ -76,6 +76,7 @@ TRAINING_MACHINES = stopping(
     config["training"]["machines"],
     FOLDERS,
 )
+CLIPS = [results(f"clips/{split}/{{machine}}.parquet") for split in dataset.SPLITS]
 PLAIN_FEATURES = [name for name in config["features"] if name not in settings.LEARNED]
 
 
@@ -89,6 +90,7 @@ wildcard_constraints:
     detector=any_of(config["detectors"]),
     system=any_of(config["systems"]),
     channel="near|far|residual|pair",
+    split=any_of(dataset.SPLITS),
     feature=any_of(config["features"]),
 
 

@@ -7,7 +7,7 @@ GIVEN = config["systems"][STATISTICS["taken_apart"]]["weights"]
 
 rule compare:
     input:
-        clips=of_machines("clips/{machine}.parquet"),
+        clips=of_machines("clips/test/{machine}.parquet"),
         scores=[
             results(f"{system}/scores/{machine}.parquet")
             for system in STATISTICS["systems"] or config["systems"]
@@ -32,7 +32,7 @@ rule compare:
 
 rule ablation:
     input:
-        clips=of_machines("clips/{machine}.parquet"),
+        clips=of_machines("clips/test/{machine}.parquet"),
         normalized=normalized_scores(config["detectors"]),
     output:
         results("ablation.csv"),
@@ -62,7 +62,7 @@ rule ablation:
 
 rule weight_choice:
     input:
-        clips=of_machines("clips/{machine}.parquet"),
+        clips=of_machines("clips/test/{machine}.parquet"),
         normalized=normalized_scores([*config["core"], *sorted(GIVEN)]),
     output:
         results("weights.csv"),

@@ -1,18 +1,21 @@
-# From a folder of clips to the clip tables.
+# From a folder of clips to the clip tables, one a split: what is trained depends on no test clip.
 
 
 rule clips:
     input:
         folder=lambda w: FOLDERS[w.machine] if SIMULATED else [],
+        train=lambda w: (
+            results("clips/train/{machine}.parquet") if w.split == "test" else []
+        ),
     output:
-        results("clips/{machine}.parquet"),
+        results("clips/{split}/{machine}.parquet"),
     log:
-        results("logs/clips/{machine}.log"),
+        results("logs/clips/{split}_{machine}.log"),
     conda:
         "../envs/nearfar.yaml"
     params:
         folder=lambda w: FOLDERS[w.machine],
-        fingerprint=lambda w: fingerprint(w.machine),
+        fingerprint=lambda w: fingerprint(w.machine, w.split),
         sources=sources("workflow/scripts/data/clips.py"),
     script:
         "../workflow/scripts/data/clips.py"
@@ -21,7 +24,7 @@ rule clips:
 # Whether the far microphone is far: only systems that fuse on the scale of normal clips ask.
 rule signals:
     input:
-        clips=results("clips/{machine}.parquet"),
+        clips=results("clips/train/{machine}.parquet"),
     output:
         results("signals/{machine}.json"),
     log:

@@ -4,10 +4,10 @@
 
 rule detect:
     input:
-        clips=results("clips/{machine}.parquet"),
+        clips=CLIPS,
         views=views,
     output:
-        fits=results("fits/{detector}/{machine}.safetensors"),
+        fits=update(results("fits/{detector}/{machine}.safetensors")),
         scores=results("scores/{detector}/{machine}.parquet"),
         normalized=results("normalized/{detector}/{machine}.parquet"),
     log:

@@ -3,9 +3,9 @@
 
 rule feature:
     input:
-        clips=results("clips/{machine}.parquet"),
+        clips=CLIPS,
     output:
-        results("features/{feature}/{channel}/{machine}.parquet"),
+        update(results("features/{feature}/{channel}/{machine}.parquet")),
     log:
         results("logs/feature/{feature}_{channel}_{machine}.log"),
     wildcard_constraints:

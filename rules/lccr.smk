@@ -3,7 +3,7 @@
 
 rule lccr_maps:
     input:
-        clips=results("clips/{machine}.parquet"),
+        clips=results("clips/train/{machine}.parquet"),
     output:
         results("features/lccr/maps/{machine}.npy"),
     log:
@@ -19,7 +19,9 @@ rule lccr_maps:
 
 rule lccr_model:
     input:
-        clips=expand(results("clips/{machine}.parquet"), machine=TRAINING_MACHINES),
+        clips=expand(
+            results("clips/train/{machine}.parquet"), machine=TRAINING_MACHINES
+        ),
         classes=expand(results("classes/{machine}.parquet"), machine=TRAINING_MACHINES),
         maps=expand(
             results("features/lccr/maps/{machine}.npy"), machine=TRAINING_MACHINES
@@ -47,11 +49,10 @@ rule lccr_model:
 
 rule lccr:
     input:
-        clips=results("clips/{machine}.parquet"),
-        maps=results("features/lccr/maps/{machine}.npy"),
+        clips=CLIPS,
         model=rules.lccr_model.output.model,
     output:
-        results("features/lccr/pair/{machine}.parquet"),
+        update(results("features/lccr/pair/{machine}.parquet")),
     log:
         results("logs/lccr/{machine}.log"),
     conda:

@@ -1,16 +1,12 @@
 # The classes that everything learned is trained on.
 
-# clusters are of the frozen backbone: the adapter is trained on them
-CLASSES_FROM = results(
-    "features/frozen/near/{machine}.parquet"
-    if config["features"]["eat"]["adapter"]
-    else "features/eat/near/{machine}.parquet"
-)
+# Clusters are of the frozen backbone, since the adapter is trained on them, and of the training clips alone.
+CLASSES_FROM = results("features/frozen/train/{machine}.parquet")
 
 
 rule classes:
     input:
-        clips=results("clips/{machine}.parquet"),
+        clips=results("clips/train/{machine}.parquet"),
         embeddings=CLASSES_FROM,
     output:
         results("classes/{machine}.parquet"),
@@ -28,7 +24,7 @@ rule classes:
 
 rule class_plot:
     input:
-        clips=results("clips/{machine}.parquet"),
+        clips=results("clips/train/{machine}.parquet"),
         embeddings=CLASSES_FROM,
         classes=rules.classes.output,
     output:

@@ -27,7 +27,7 @@ rule fuse:
 
 rule evaluate:
     input:
-        clips=of_machines("clips/{machine}.parquet"),
+        clips=of_machines("clips/test/{machine}.parquet"),
         scores=of_machines("{system}/scores/{machine}.parquet"),
     output:
         results("{system}/eval.csv"),
@@ -45,7 +45,7 @@ rule evaluate:
 
 rule ranking:
     input:
-        clips=of_machines("clips/{machine}.parquet"),
+        clips=of_machines("clips/test/{machine}.parquet"),
         scores=of_machines("{system}/scores/{machine}.parquet"),
     output:
         results("{system}/ranking.csv"),
@@ -63,7 +63,7 @@ rule ranking:
 
 rule detector_table:
     input:
-        clips=of_machines("clips/{machine}.parquet"),
+        clips=of_machines("clips/test/{machine}.parquet"),
         normalized=normalized_scores(config["detectors"]),
     output:
         results("detectors.csv"),

@@ -55,7 +55,7 @@ def read_inputs(clips: Iterable[str], arrays: Iterable[str], classes: Iterable[s
     """
     columns = {name: [] for name in Inputs._fields}
     for clip_table, path, class_table in zip(clips, arrays, classes, strict=True):
-        table, array = read_clips(clip_table, "train"), np.load(path, mmap_mode="r")
+        table, array = read_clips(clip_table), np.load(path, mmap_mode="r")
         if len(array) != len(table["file"]):
             raise NearfarError(f"{path}: holds {len(array)} clips, not {len(table['file'])}; delete it and run again")
         columns["mels"] += [mel for clip in array for mel in clip]

@@ -3,16 +3,18 @@
 It reads the labels of test clips, so it describes a representation and chooses nothing.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from nearfar.data.dataset import SPLITS
 from nearfar.data.views import read_views
 from nearfar.jobs.files import read_table, replacing, write_text
 from nearfar.systems.metrics import auc
 from nearfar.systems.tables import csv_table
 
+Pair = tuple[str | Path, str | Path]
 FIELDS = ("when", "epoch", "machine", "auc_source", "auc_target", "auc_mean")
 
 
@@ -57,35 +59,38 @@ def probe_machine(
     return row | {"auc_mean": float(np.nanmean([row["auc_source"], row["auc_target"]]))}
 
 
-def probe_files(clips: Iterable[str | Path], features: Iterable[str | Path], *, epoch: int, when: str) -> list[dict]:
-    """Return the rows of machines whose test clips are labelled. clips, features: paths, one a machine."""
+def probe_files(train: Iterable[Pair], test: Iterable[Pair], *, epoch: int, when: str) -> list[dict]:
+    """Return the rows of machines whose test clips are labelled.
+
+    train, test: (path of a clip table, path of features) pairs, one a machine.
+    """
     rows = []
-    for clip_table, path in zip(clips, features, strict=True):
-        table, (vectors,) = read_views(clip_table, [path])
-        train, test = table["split"] == "train", table["split"] == "test"
-        label, domain = table["label"][test], table["domain"][test]
-        if labelled(label, domain):
+    for seen, unseen in zip(train, test, strict=True):
+        (table, (vectors,)), (_, (bank,)) = (read_views(clips, [features]) for clips, features in (unseen, seen))
+        if labelled(table["label"], table["domain"]):
             about = {"machine": table["machine"][0], "epoch": epoch, "when": when}
-            rows.append(probe_machine(vectors[train], vectors[test], label, domain, **about))
+            rows.append(probe_machine(bank, vectors, table["label"], table["domain"], **about))
     return rows
 
 
 def write_probe(
-    clips: Sequence[str | Path],
-    frozen: Sequence[str | Path],
-    adapted: Sequence[str | Path],
+    clips: Mapping[str, Sequence[str]],
+    frozen: Mapping[str, Sequence[str]],
+    adapted: Sequence[str],
     training: str | Path,
     table: str | Path,
     figure: str | Path,
 ) -> None:
     """Write the table of the probe before and after, and the plot of a training.
 
-    clips, frozen, adapted: paths, one a machine, of clip tables and of the features without and with the adapter;
-    training: the log of the training; table: csv, figure: png.
+    clips, frozen: dicts from split to paths, one a machine, of clip tables and of the features without the adapter;
+    adapted: paths of the features of both splits with it; training: the log of the training; table: csv, figure: png.
     """
     log = read_table(training)
-    rows = probe_files(clips, frozen, epoch=0, when="before")
-    rows += probe_files(clips, adapted, epoch=int(log["epoch"][-1]), when="after")
+    before = [zip(clips[split], frozen[split], strict=True) for split in SPLITS]
+    after = [zip(clips[split], adapted, strict=True) for split in SPLITS]
+    rows = probe_files(*before, epoch=0, when="before")
+    rows += probe_files(*after, epoch=int(log["epoch"][-1]), when="after")
     write_text(table, csv_table(rows, FIELDS))
     plot(log, rows, figure)
 

@@ -1,6 +1,6 @@
 """What the baseline's autoencoder leaves of a clip, in numbers: whitenings and scores, file to file."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +11,8 @@ from nearfar.autoencoder.network import load, residuals_of, save, train
 from nearfar.data.clips import read_clips
 from nearfar.data.domains import DOMAINS
 from nearfar.errors import NearfarError, error_prefix
-from nearfar.jobs.files import write_table, write_vectors
+from nearfar.features.files import renew
+from nearfar.jobs.files import write_table
 from nearfar.jobs.progress import bar
 from nearfar.seeds import seed_for
 
@@ -29,10 +30,10 @@ def train_autoencoder(
 ) -> None:
     """Train the autoencoder of a machine on its training clips and write it, with a whitening a domain, and its log.
 
-    clips: path of the clip table; settings: of network.train; singular: see whitening. Raises NearfarError for a
-    clip that cannot be used, a loss that is not finite and a covariance that has no inverse.
+    clips: path of the training clips' table; settings: of network.train; singular: see whitening. Raises NearfarError
+    for a clip that cannot be used, a loss that is not finite and a covariance that has no inverse.
     """
-    table = read_clips(clips, "train")
+    table = read_clips(clips)
     frames = read_frames(table["path"], table["frames"])
     seed = seed_for(seed, machine, "autoencoder")
     network, history = train(frames, **settings, seed=seed, device=device)
@@ -76,13 +77,18 @@ def clip_scores(residual: np.ndarray, whitenings: dict[str, np.ndarray]) -> np.n
     return np.array([(residual**2).mean(), *(np.sum((whitenings[domain] @ mean) ** 2) for domain in DOMAINS)])
 
 
-def score_clips(clips: str | Path, model: str | Path, path: str | Path, device: str) -> None:
-    """Write clip_scores of every clip of a machine as a feature file; raises NearfarError as read_log_mel does."""
+def score_clips(clips: Sequence[str], model: str | Path, path: str | Path, *, device: str, made: str) -> None:
+    """Write clip_scores of every clip of a machine as a feature file; raises NearfarError as read_log_mel does.
+
+    clips: paths of the clip tables; made: see renew.
+    """
     network, whitenings = load(model)
     network.to(device)
-    table, vectors = read_clips(clips), []
-    for place in bar(table["path"], "autoencoder"):
-        mels = read_log_mel(place)
-        residual = np.concatenate([*residuals_of(network, mels, window_starts(len(mels)))])
-        vectors.append(clip_scores(residual, whitenings))
-    write_vectors(path, table["file"], vectors)
+
+    def compute(chosen):
+        for place in bar(chosen["path"], "autoencoder"):
+            mels = read_log_mel(place)
+            residual = np.concatenate([*residuals_of(network, mels, window_starts(len(mels)))])
+            yield [clip_scores(residual, whitenings)]
+
+    renew(read_clips(clips), {"near": path}, made, compute)

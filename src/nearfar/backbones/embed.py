@@ -1,7 +1,7 @@
 """Embeddings of clips by a backbone, in a stream: memory holds one batch, whatever the number of clips."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing
+from contextlib import closing
 from itertools import groupby, islice
 from pathlib import Path
 from typing import Any
@@ -12,10 +12,11 @@ import torch
 from nearfar.backbones.base import Backbone, load_backbone
 from nearfar.backbones.fbank import frame_count
 from nearfar.data.audio import read_clip
+from nearfar.data.clips import read_clips
 from nearfar.data.signals import channels_of, signal
 from nearfar.errors import NearfarError, error_prefix
+from nearfar.features.files import renew
 from nearfar.jobs.devices import refuse_absent
-from nearfar.jobs.files import write_vectors
 from nearfar.jobs.prefetch import ahead
 from nearfar.jobs.progress import bar
 
@@ -90,44 +91,48 @@ def embeddings(
 
 
 def embed_machine(
-    paths: Iterable[str | Path],
+    clips: Iterable[str],
     backbone_folder: str | Path,
     outputs: Mapping[str, str | Path],
     *,
-    bands: Mapping[str, str | Path] | None = None,
+    made: str,
     pooling: str = "columns",
     precision: str = "float32",
     threads: int = 1,
     device: str = "cpu",
     **how: Any,
 ) -> None:
-    """Write the embeddings of the clips at ``paths``: one parquet file a channel, {channel: path} in ``outputs``.
+    """Write the embeddings of a machine's clips: one parquet file a view, {view: path} in ``outputs``.
 
-    Those in ``bands`` are pooled by mel row, the others as ``pooling`` says. Rows are in the order of ``paths``, under
-    the clips' file names. Each clip is read once, in one pass for all channels, whose waves share batches.
+    clips: paths of the clip tables; made: see renew. A view is a signal, pooled as ``pooling`` says, or bands_ and a
+    signal, pooled by mel row. Each clip is read once, in one pass for all views, whose waves share batches.
     ``precision`` "bfloat16" is the model's alone (autocast): front end and pooling stay in float32. ``how``: layers and
-    batch, as ``token_batches`` takes them. Raises NearfarError for clips that cannot be read, and for two of the same
-    name.
+    batch, as ``token_batches`` takes them. Raises NearfarError for clips that cannot be read.
     """
-    views = [(channel, pooling, path) for channel, path in outputs.items()]
-    views += [(channel, "bands", path) for channel, path in (bands or {}).items()]
-    paths = [Path(path) for path in paths]
-    names = [path.name for path in paths]
-    _refuse_repeated(names)
     refuse_absent(device)
     torch.set_num_threads(threads)
-    model = load_backbone(backbone_folder)
-    half = precision == "bfloat16"
-    with ExitStack() as stack, torch.autocast(torch.device(device).type, torch.bfloat16, enabled=half):
-        vectors, channels = [[] for _ in views], list(dict.fromkeys(channel for channel, *_ in views))
-        done = stack.enter_context(bar(None, "embed", total=len(paths)))
-        for keys, frames, tokens in token_batches(model, channel_waves(paths, channels), device=device, **how):
-            pooled = {one: model.pool(tokens, frames, one).cpu().numpy() for one in {view[1] for view in views}}
-            for found, (channel, one, _) in zip(vectors, views, strict=True):
-                found += [vector for (_, heard), vector in zip(keys, pooled[one], strict=True) if heard == channel]
-            done.update(sum(heard == channels[-1] for _, heard in keys))  # a clip is done with its last channel
-    for found, (_, _, path) in zip(vectors, views, strict=True):
-        write_vectors(path, names, found)
+    views = [(name.removeprefix("bands_"), "bands" if name.startswith("bands_") else pooling) for name in outputs]
+    model, half = load_backbone(backbone_folder), precision == "bfloat16"
+
+    def compute(chosen):
+        with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=half):
+            yield from view_vectors(model, bar(chosen["path"], "embed"), views, device=device, **how)
+
+    renew(read_clips(clips), outputs, made, compute)
+
+
+def view_vectors(
+    model: Backbone, paths: Iterable[str | Path], views: Sequence[tuple[str, str]], **how: Any
+) -> Iterator[list[np.ndarray]]:
+    """Yield for each clip its vectors, one for each of ``views``, (signal, pooling) pairs. how: of token_batches."""
+    channels = list(dict.fromkeys(channel for channel, _ in views))
+    heard = {}
+    for keys, frames, tokens in token_batches(model, channel_waves(paths, channels), **how):
+        pooled = {one: model.pool(tokens, frames, one).cpu().numpy() for one in dict.fromkeys(one for _, one in views)}
+        for row, (_, channel) in enumerate(keys):
+            heard |= {(channel, one): vectors[row] for one, vectors in pooled.items()}
+            if channel == channels[-1]:  # a clip is done with its last channel
+                yield [heard[view] for view in views]
 
 
 def channel_waves(paths: Iterable[str | Path], channels: Iterable[str]) -> Iterator[tuple[tuple[str, str], np.ndarray]]:
@@ -142,11 +147,3 @@ def channel_waves(paths: Iterable[str | Path], channels: Iterable[str]) -> Itera
             with error_prefix(path):
                 heard = signal(wave, channel)
             yield (path.name, channel), heard
-
-
-def _refuse_repeated(names: list[str]) -> None:
-    if not names:
-        raise NearfarError("no clips to embed; name some, or check the folder of the machine")
-    repeated = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []
-    if repeated:
-        raise NearfarError(f"{repeated[0]}: given twice ({len(repeated)} names in all); give each clip once")

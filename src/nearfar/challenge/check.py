@@ -122,7 +122,7 @@ def _clips(tables, folders, root, count):
     They differ from those of the machine's folder or, where there is none, from what most files of the machine have.
     """
     machines = sorted({machine for machine, *_ in tables})
-    expected = {m: {f for split, f in dataset.wav_files(at) if split == "test"} for m, at in folders.items()}
+    expected = {machine: set(dataset.wav_files(folder, "test")) for machine, folder in folders.items()}
     for machine in machines if folders else ():
         if machine not in folders:
             yield f"{machine}: no such machine in {root}; known: {', '.join(folders)}"

@@ -8,10 +8,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from nearfar.data.audio import RATE, content
 from nearfar.data.channels import doubts
 from nearfar.data.clips import gathered, refuse_longer, refuse_unusable
-from nearfar.data.dataset import refuse_unreadable, wav_files
+from nearfar.data.dataset import SPLITS, refuse_unreadable, wav_files
 from nearfar.data.names import HIDDEN, Name, attribute_pairs, parse
 from nearfar.errors import NearfarError, one_line
 from nearfar.jobs.files import write_text
@@ -62,7 +64,8 @@ def inspect(folder: str | Path) -> tuple[Clips, list[Fault], list[Fault]]:
     Clips: dict from (split, file) to (Name, seconds); faults and doubts: (place, text) pairs, those of the clip table.
     """
     clips, contents, faults = {}, {}, _refusal(refuse_unreadable, folder)
-    for split, file in wav_files(folder):
+    there = [(split, file) for split in SPLITS for file in wav_files(folder, split)]
+    for split, file in there:
         path = Path(folder, split, file)
         try:
             name, contents[path] = parse(file, split), content(path)
@@ -70,7 +73,8 @@ def inspect(folder: str | Path) -> tuple[Clips, list[Fault], list[Fault]]:
             faults.append((path, re.sub(rf"^(.*/)?{re.escape(one_line(file))}: ", "", str(error))))
             continue
         clips[split, file] = name, contents[path].frames / RATE
-    faults += _refusal(refuse_longer, {path: clip.frames / RATE for path, clip in contents.items()})
+    usual = np.median([seconds for (split, _), (_, seconds) in clips.items() if split == "train"] or [0.0])
+    faults += _refusal(refuse_longer, {path: clip.frames / RATE for path, clip in contents.items()}, float(usual))
     return clips, faults, doubts(contents)
 
 
@@ -99,7 +103,11 @@ def attribute_faults(folder: str | Path, clips: Clips) -> list[Fault]:
 
 def unusable(folder: str | Path, clips: Clips) -> list[Fault]:
     """Return a (place, fault) pair where the clips do not suffice for a clip table."""
-    return _refusal(refuse_unusable, Path(folder).name, folder, [name._asdict() for name, _ in clips.values()])
+    faults = []
+    for split in SPLITS:
+        rows = [name._asdict() for name, _ in clips.values() if name.split == split]
+        faults += _refusal(refuse_unusable, Path(folder).name, folder, split, rows)
+    return faults
 
 
 def unexpected(folder: str | Path, clips: Clips, expected: dict[str, Any]) -> list[Fault]:

@@ -6,13 +6,14 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from nearfar.classifier.inputs import read_inputs
+from nearfar.classifier.inputs import inputs_of, read_inputs
 from nearfar.classifier.network import Settings, embed, load, save, train
 from nearfar.data.clips import read_clips
 from nearfar.detectors.crossfit import fold_of
 from nearfar.errors import NearfarError, error_prefix
+from nearfar.features.files import renew
 from nearfar.jobs.devices import refuse_absent
-from nearfar.jobs.files import write_table, write_vectors
+from nearfar.jobs.files import write_table
 from nearfar.jobs.progress import bar
 from nearfar.jobs.threads import torch_threads
 from nearfar.learning.classes import read_classes
@@ -20,15 +21,14 @@ from nearfar.seeds import seed_for
 
 
 def seen_by(table: dict[str, np.ndarray], fold: int, folds: int, seed: int) -> np.ndarray:
-    """Return the rows of a machine's clip table that the network of ``fold`` is trained on: the other folds' clips.
+    """Return the rows of a machine's training clips that the network of ``fold`` is trained on: the other folds' clips.
 
     They are dealt as nearfar.detectors.detection has its detectors dealt, with the same ``seed`` of the configuration.
     Raises NearfarError, naming the machine, where a domain has fewer training clips than there are folds.
     """
-    machine, rows = table["machine"][0], np.flatnonzero(table["split"] == "train")
+    machine = table["machine"][0]
     with error_prefix(f"{machine}: features.classifier"):
-        dealt = fold_of(table["file"][rows], table["domain"][rows], folds, seed_for(seed, machine))
-    return rows[dealt != fold]
+        return np.flatnonzero(fold_of(table["file"], table["domain"], folds, seed_for(seed, machine)) != fold)
 
 
 def train_fold(
@@ -49,8 +49,9 @@ def train_fold(
 ) -> None:
     """Train the network that does not see the clips of ``fold`` on all machines, and write it and its log.
 
-    clips, classes, images, spectra: paths, one a training machine; inputs: how the inputs were made; settings: of
-    Settings; state: file of an unfinished training, removed in the end. Raises NearfarError as train and seen_by do.
+    clips (of training clips), classes, images, spectra: paths, one a training machine; inputs: how the inputs were
+    made; settings: of Settings; state: file of an unfinished training, removed in the end. Raises NearfarError as train
+    and seen_by do.
     """
     pairs, labels = [], []
     for clip_table, class_table, *arrays in zip(clips, classes, images, spectra, strict=True):
@@ -73,29 +74,23 @@ def train_fold(
 
 
 def embed_classifier(
-    clips: str | Path,
-    images: str | Path,
-    spectra: str | Path,
-    models: Sequence[str | Path],
-    path: str | Path,
-    *,
-    device: str,
+    clips: Sequence[str], models: Sequence[str | Path], path: str | Path, *, channel: str, device: str, made: str
 ) -> None:
     """Write the embeddings of a machine's clips, (folds, dims) each, one by the network of each fold in ``models``.
 
-    clips: path of the clip table, whose order the rows of ``images`` and ``spectra`` have.
-    Raises NearfarError for an absent device and for an embedding that is not finite.
+    clips: paths of the clip tables; made: see renew. Raises NearfarError for an absent device and for an embedding that
+    is not finite.
     """
     refuse_absent(device)
-    table, loaded = read_clips(clips), [load(model) for model in models]
-    given = list(read_inputs(clips, images, spectra, loaded[0][1]["hop"]))
-    vectors = [[] for _ in given]
-    with torch_threads(1), bar(None, "classifier", total=len(given) * len(models)) as meter:
-        for network, _ in loaded:
-            for own, vector in zip(vectors, embed(network.to(device), given), strict=True):
-                own.append(vector)
-                meter.update()
-    finite = np.isfinite(vectors).all(axis=(1, 2))
-    if not finite.all():
-        raise NearfarError(f"{table['path'][~finite][0]}: its embedding is not finite; check the recording")
-    write_vectors(path, table["file"], vectors)
+    loaded = [load(model) for model in models]
+    networks = [network.to(device) for network, _ in loaded]
+
+    def compute(chosen):
+        given = inputs_of(bar(chosen["path"], "classifier"), channel, **loaded[0][1])
+        for place, vectors in zip(chosen["path"], embed(networks, given), strict=True):
+            if not np.isfinite(vectors).all():
+                raise NearfarError(f"{place}: its embedding is not finite; check the recording")
+            yield [vectors]
+
+    with torch_threads(1):
+        renew(read_clips(clips), {channel: path}, made, compute)

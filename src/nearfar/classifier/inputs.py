@@ -1,6 +1,6 @@
 """What the classifier is given of a clip: its log-mel less each band's mean, and the spectrum of the whole of it."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -63,19 +63,24 @@ def write_inputs(
     channel: a name of SIGNALS; params: of extractor. One clip is in memory at a time.
     Raises NearfarError for what read_clip refuses, for a silent residual and for a clip too short, naming the file.
     """
-    extract, needed = extractor(**params), channels_of([channel])
-    longest = max(windows(probe(path, needed), params["hop"]) for path in paths)
+    longest = max(windows(probe(path, channels_of([channel])), params["hop"]) for path in paths)
     shapes = (len(paths), params["mels"], longest), (len(paths), params["bands"])
     with new_array(images, np.float16, shapes[0]) as seen, new_array(spectra, np.float16, shapes[1]) as whole:
-        for row, path in enumerate(bar(paths, "inputs")):
-            wave = read_clip(path, needed)
-            with error_prefix(path):
-                image, whole[row] = extract(signal(wave, channel))
-            seen[row, :, : image.shape[1]] = image
+        for row, (image, spectrum) in enumerate(inputs_of(bar(paths, "inputs"), channel, **params)):
+            seen[row, :, : image.shape[1]], whole[row] = image, spectrum
+
+
+def inputs_of(paths: Iterable[str | Path], channel: str, **params: Count) -> Iterator[Pair]:
+    """Yield the inputs of one signal of each clip, as write_inputs writes them and raising what it raises."""
+    extract, needed = extractor(**params), channels_of([channel])
+    for path in paths:
+        wave = read_clip(path, needed)
+        with error_prefix(path):
+            yield extract(signal(wave, channel))
 
 
 def read_inputs(clips: str | Path, images: str | Path, spectra: str | Path, hop: Count) -> Iterator[Pair]:
-    """Yield the inputs of each clip of a clip table, its own windows alone, memory-mapped.
+    """Yield the inputs of each training clip of a machine, its own windows alone, memory-mapped.
 
     Raises NearfarError for a file of inputs that is not of that table.
     """

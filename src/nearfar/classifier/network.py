@@ -217,15 +217,16 @@ def _mixed(given, random):
     return [share * part + (1 - share) * part[other] for part in given]
 
 
-def embed(network: Network, clips: Iterable[Pair]) -> Iterator[np.ndarray]:
-    """Yield the embedding, float32 (256,), of each of an iterable of clips.
+def embed(networks: Sequence[Network], clips: Iterable[Pair]) -> Iterator[np.ndarray]:
+    """Yield the embeddings, float32 (networks, 256), of each of an iterable of clips.
 
     Clips go through one by one, so a vector does not depend on its neighbours and lengths are free.
     """
-    device = next(network.parameters()).device
-    with torch.inference_mode():
-        for clip in clips:
-            yield network(*(torch.tensor(part)[None].to(device).float() for part in clip))[0].cpu().numpy()
+    device = next(networks[0].parameters()).device
+    for clip in clips:
+        with torch.inference_mode():
+            parts = [torch.tensor(part)[None].to(device).float() for part in clip]
+            yield torch.cat([network(*parts) for network in networks]).cpu().numpy()
 
 
 def save(network: Network, params: dict, path: str | Path) -> None:

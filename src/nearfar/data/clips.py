@@ -14,33 +14,35 @@ from nearfar.data.channels import doubts
 from nearfar.data.dataset import refuse_unreadable, wav_files
 from nearfar.data.names import parse
 from nearfar.errors import NearfarError, error_prefix, one_line
-from nearfar.jobs.files import read_table, write_table
+from nearfar.jobs.digests import digest
+from nearfar.jobs.files import read_table
 from nearfar.jobs.progress import bar
 
 STRETCH = 10  # times the median: arrays of all clips are as long as the longest; a set of 6, 10 and 16 s needs 2.7
 HARMLESS = 20.0  # seconds: what EAT-small, the least of our backbones, has positions for
 
 
-def clip_table(machine: str, folder: str | Path) -> pa.Table:
-    """Return the table of all clips in ``folder``/{train,test}, sorted by file name, and warn of doubtful ones.
+def clip_table(machine: str, folder: str | Path, split: str, train: str | Path | None = None) -> pa.Table:
+    """Return the table of all clips in ``folder``/``split``, sorted by file name, and warn of doubtful ones.
 
-    Columns: file, path, machine, section, split, domain, label, attribute (text), frames. domain and label are null
-    where the name does not tell. Every clip is read, so that what is wrong with one is said here, once, before any job
-    computes. Raises NearfarError for a folder that cannot be listed, a clip with a malformed name or that
-    nearfar.data.audio refuses, one far longer than the others, and clips that do not suffice.
+    Columns: file, path, machine, section, split, domain, label, attribute (text), frames, content (a digest of the
+    file). domain and label are null where the name does not tell. Every clip is read, so that what is wrong with one is
+    said here, once, before any job computes. train: the path of the training clips' table, which tells how long the
+    clips of the machine usually are. Raises NearfarError for a folder that cannot be listed, a clip with a malformed
+    name or that nearfar.data.audio refuses, one far longer than the others, and clips that do not suffice.
     """
     refuse_unreadable(folder)
     rows, contents = [], {}
-    for split, file in bar(wav_files(folder), "clips"):
+    for file in bar(wav_files(folder, split), "clips"):
         path = Path(folder, split, file)
         with error_prefix(folder):
             name = parse(file, split)
         contents[path] = content(path)
         known = {"file": file, "path": str(path), "machine": machine}
-        rows.append(known | name._asdict() | {"frames": contents[path].frames})
-    rows.sort(key=lambda row: row["file"])
-    refuse_unusable(machine, folder, rows)
-    refuse_longer({path: clip.frames / RATE for path, clip in contents.items()})
+        rows.append(known | name._asdict() | {"frames": contents[path].frames, "content": digest(path)})
+    refuse_unusable(machine, folder, split, rows)
+    usual = read_table(train)["frames"] if train else [clip.frames for clip in contents.values()]
+    refuse_longer({path: clip.frames / RATE for path, clip in contents.items()}, float(np.median(usual)) / RATE)
     warn(contents)
     columns = {key: [row[key] for row in rows] for key in rows[0]}
     columns["domain"] = pa.array(columns["domain"], pa.string())
@@ -48,41 +50,30 @@ def clip_table(machine: str, folder: str | Path) -> pa.Table:
     return pa.table(columns)
 
 
-def write_clips(machine: str, folder: str | Path, path: str | Path, fingerprint: str = "") -> None:
-    """Write the clip table of a machine.
-
-    ``fingerprint`` stands for the clips' content: with it in the file, what depends on the table is computed again
-    when a clip was replaced by another of the same name and length.
-    """
-    write_table(path, clip_table(machine, folder).replace_schema_metadata({"fingerprint": fingerprint}))
-
-
-def read_clips(path: str | Path, split: str | None = None) -> dict[str, np.ndarray]:
-    """Return the clip table as a dict of numpy arrays, only the clips of ``split`` where it is given."""
-    clips = read_table(path)
-    if split is None:
-        return clips
-    keep = clips["split"] == split
-    return {name: column[keep] for name, column in clips.items()}
+def read_clips(tables: str | Path | Iterable[str | Path]) -> dict[str, np.ndarray]:
+    """Return one clip table, or those of both splits, as a dict of numpy arrays, sorted by file name."""
+    parts = [read_table(path) for path in ([tables] if isinstance(tables, str | Path) else tables)]
+    clips = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    order = np.argsort(clips["file"], kind="stable")
+    return {name: column[order] for name, column in clips.items()}
 
 
-def refuse_unusable(machine: str, folder: str | Path, rows: Iterable[dict[str, Any]]) -> None:
-    """Raise NearfarError where the clips (dicts with split and domain) do not suffice to train and judge."""
-    rows = list(rows)
-    for domain in ("source", "target"):
-        count = sum(row["split"] == "train" and row["domain"] == domain for row in rows)
+def refuse_unusable(machine: str, folder: str | Path, split: str, rows: Iterable[dict[str, Any]]) -> None:
+    """Raise NearfarError where the clips of a split (dicts with domain) do not suffice to train or to judge."""
+    domains = [row["domain"] for row in rows]
+    for domain in ("source", "target") if split == "train" else ():
+        count = domains.count(domain)
         if count < 2:  # one clip has no spread and no neighbour
             raise NearfarError(
                 f"{folder}/train: {machine} has {count or 'no'} {domain}-domain clip; put two or more normal "
                 f"recordings of that domain there, named section_00_{domain}_train_normal_0000.wav"
             )
-    if not any(row["split"] == "test" for row in rows):
+    if not domains:
         raise NearfarError(f"{folder}/test: {machine} has no test clip; put the recordings to be judged there")
 
 
-def refuse_longer(seconds: dict[Path, float]) -> None:
-    """Raise NearfarError for a clip that lasts so much longer than the others that it would pad all their arrays."""
-    usual = float(np.median(list(seconds.values()))) if seconds else 0.0
+def refuse_longer(seconds: dict[Path, float], usual: float) -> None:
+    """Raise NearfarError for a clip that lasts so much longer than is usual that it would pad all their arrays."""
     most = max(STRETCH * usual, HARMLESS)
     for path, lasts in seconds.items():
         if lasts > most:

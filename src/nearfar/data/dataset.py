@@ -48,18 +48,16 @@ def is_folder(path: str | Path) -> bool:
         return False
 
 
-def wav_files(folder: str | Path) -> list[tuple[str, str]]:
-    """Return (split, file name) of every clip of a machine's folder, sorted.
+def wav_files(folder: str | Path, split: str) -> list[str]:
+    """Return the file name of every clip of a split in a machine's folder, sorted.
 
     What is no audio is passed over: hidden files, and names that end otherwise. A name without an ending that begins
     as the challenge's do is a clip all the same, so that none is lost without a word. A folder that cannot be listed
     has none, see refuse_unreadable.
     """
-    found = []
-    for split in SPLITS:
-        with suppress(OSError):
-            found += [(split, name) for name in os.listdir(Path(folder, split)) if _is_clip(name)]
-    return sorted(found)
+    with suppress(OSError):
+        return sorted(name for name in os.listdir(Path(folder, split)) if _is_clip(name))
+    return []
 
 
 def refuse_unreadable(folder: str | Path) -> None:
@@ -79,7 +77,7 @@ def refuse_unreadable(folder: str | Path) -> None:
 @cache
 def labelled(folder: str | Path) -> bool:
     """Return whether a test clip of the folder tells its label by its name."""
-    return any(split == "test" and LABELLED.fullmatch(name) for split, name in wav_files(folder))
+    return any(LABELLED.fullmatch(name) for name in wav_files(folder, "test"))
 
 
 def _listed(place):
@@ -114,8 +112,8 @@ def _is_clip(name):
 
 
 @cache
-def fingerprint(folder: str | Path) -> str:
-    """Return a text that changes when a clip of the folder is added, removed or replaced; a touch changes nothing."""
-    files = wav_files(folder)
-    contents = digests([os.path.join(folder, split, name) for split, name in files])
-    return together(f"{split}/{name} {content}" for (split, name), content in zip(files, contents, strict=True))[:16]
+def fingerprint(folder: str | Path, split: str) -> str:
+    """Return a text that changes when a clip of a split is added, removed or replaced; a touch changes nothing."""
+    files = wav_files(folder, split)
+    contents = digests([os.path.join(folder, split, name) for name in files])
+    return together(f"{name} {content}" for name, content in zip(files, contents, strict=True))[:16]

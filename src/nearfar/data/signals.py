@@ -60,11 +60,11 @@ def residual(wave: np.ndarray) -> np.ndarray:
 def judge(clips: str | Path, path: str | Path, *, machine: str) -> None:
     """Write whether the far microphone of a machine is far from it, as JSON: far, coherence and level.
 
-    clips: path of the clip table. Coherence and level (``coherence_and_level``) are medians over at most HEARD of its
-    normal training clips. Where the two microphones hear the same, equally loud, the residual loses the machine too;
+    clips: path of the training clips' table. Coherence and level (``coherence_and_level``) are medians over at most
+    HEARD of them. Where the two microphones hear the same, equally loud, the residual loses the machine too;
     that is said on stderr, and a system that listens to the normal clips' scale leaves the residual out.
     """
-    table = read_clips(clips, "train")
+    table = read_clips(clips)
     chosen = table["path"][:: -(-len(table["path"]) // HEARD)]
     heard = np.median([coherence_and_level(read_clip(place)) for place in chosen], axis=0)
     coherence, level = (round(float(value), 3) for value in heard)

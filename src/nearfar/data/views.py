@@ -11,15 +11,15 @@ from nearfar.jobs.files import read_vectors
 
 
 def read_views(
-    clips: str | Path, paths: Iterable[str | Path], split: str | None = None
+    clips: str | Path | Iterable[str | Path], paths: Iterable[str | Path]
 ) -> tuple[dict[str, np.ndarray], list[np.ndarray]]:
-    """Return the clip table (dict of columns) and the views, rows in the table's order.
+    """Return the clips (dict of columns) and the views, rows in their order.
 
     The views are a list of (clips, dims), or (clips, folds, dims) for those with an embedding a fold.
-    clips: path of the clip table; paths: of the feature files; split: "train", "test" or None for both.
-    Raises NearfarError where a clip has no features.
+    clips: path of a clip table, or of both splits'; paths: of the feature files. Raises NearfarError where a clip has
+    no features.
     """
-    table = read_clips(clips, split)
+    table = read_clips(clips)
     return table, [_aligned(path, table["file"]) for path in paths]
 
 

@@ -16,6 +16,7 @@ from nearfar.errors import NearfarError
 from nearfar.jobs.files import read_arrays, write_arrays
 from nearfar.seeds import fraction, seed_for
 
+TRAINED = "training_scores"  # their name among the arrays of a fit
 KEPT = "keep what it learns in attributes ending in _, as numpy arrays, or numbers, which are read back as arrays (1,)"
 KINDS = (np.ndarray, np.generic, bool, int, float)
 
@@ -66,21 +67,24 @@ class CrossFit:
         """Return the scores (clips,) or (clips, 2) of unseen clips: the mean over the fitted detectors."""
         return np.mean([self._score(k, views) for k in range(len(self.fitted))], axis=0)
 
-    def write(self, path: str | Path) -> None:
+    def write(self, path: str | Path, trained: np.ndarray, made: str) -> None:
         """Write what the detectors have learned, their attributes that end in ``_``, as safetensors.
 
-        Its metadata say what they have chosen, where they have ``notes()`` of it.
+        trained: the scores of the training clips, kept beside it; made: what stands for all that the fit depends on.
+        Its metadata say what the detectors have chosen, where they have ``notes()`` of it.
         """
         notes = [one.notes() for one in self.fitted if hasattr(one, "notes")]
-        chosen = {"chosen": notes} if any(notes) else {}
+        about = {"method": self.method, "params": self.params, "fitted": len(self.fitted), "made": made}
+        about |= {"chosen": notes} if any(notes) else {}
         learned = {f"{k}/{name}": value for k, one in enumerate(self.fitted) for name, value in _learned(one).items()}
-        write_arrays(path, learned, method=self.method, params=self.params, fitted=len(self.fitted), **chosen)
+        write_arrays(path, learned | {TRAINED: trained}, **about)
 
     @classmethod
     def read(cls, path: str | Path) -> Self:
-        """Return what ``write`` wrote, ready to score unseen clips."""
+        """Return what ``write`` wrote, ready to score unseen clips; ``trained`` are the training clips' scores."""
         arrays, about = read_arrays(path)
         again = cls(about["method"], about["params"], about["fitted"], seed=0)
+        again.trained = arrays.pop(TRAINED)
         again.fitted = [again._made(k) for k in range(again.folds)]
         for key, value in arrays.items():
             k, name = key.split("/")

@@ -1,21 +1,25 @@
 """One detector on one machine: fits, scores and normalized scores, file to file."""
 
+import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from safetensors import SafetensorError
 
 from nearfar.data.domains import DOMAINS
 from nearfar.data.views import read_views
 from nearfar.detectors.crossfit import CrossFit
 from nearfar.detectors.normalization import normalize
 from nearfar.errors import NearfarError, error_prefix
-from nearfar.jobs.files import write_table
+from nearfar.jobs.digests import together
+from nearfar.jobs.files import read_about, write_table
 from nearfar.seeds import seed_for
 
 
 def detect_machine(
-    clips: str | Path,
+    clips: Sequence[str],
     views: list[str | Path],
     outputs: dict[str, str | Path],
     *,
@@ -26,12 +30,15 @@ def detect_machine(
     folds: int,
     seed: int,
     normalization: dict[str, Any],
+    made: str,
 ) -> None:
     """Fit a detector on the training clips of a machine, score all its clips and normalize the scores.
 
-    clips: path of the clip table; views: paths of the feature files; outputs: dict of three paths. ``fits`` gets the
-    learned states of all folds; ``scores`` the columns file, split and score, or source and target: cross-fitted scores
-    of the training clips, and of the test clips the mean over the folds; ``normalized`` file, split and score.
+    clips: paths of the clip tables; views: of the feature files; outputs: dict of three paths. ``fits`` gets the
+    learned states of all folds and the scores of the training clips; where it is there already, of the same training
+    clips, views and ``made`` (settings and code), it is read and nothing is fitted. ``scores`` gets the columns file,
+    split and score, or source and target: cross-fitted scores of the training clips, and of the test clips the mean
+    over the folds; ``normalized`` file, split and score.
     Raises NearfarError for a score that is not finite, and for features of the training clips or scores of the test
     clips that are all equal.
     """
@@ -40,16 +47,31 @@ def detect_machine(
     domain, seen, unseen = table["domain"][train], [view[train] for view in arrays], [view[~train] for view in arrays]
     with error_prefix(f"{machine}: detectors.{detector}"):
         _refuse_copies(views, seen, domain)
-        fits = CrossFit(method, params, folds, seed_for(seed, machine)).fit(table["file"][train], domain, seen)
-        pair = fits.training_scores(seen), fits.score(unseen)
+        made = together([made, *table["file"][train], *domain, *map(_digest, seen)])
+        if not _is_fitted(outputs["fits"], made):
+            fits = CrossFit(method, params, folds, seed_for(seed, machine)).fit(table["file"][train], domain, seen)
+            fits.write(outputs["fits"], fits.training_scores(seen), made)
+        fits = CrossFit.read(outputs["fits"])  # what was read scores alike whenever it was fitted
+        pair = fits.trained, fits.score(unseen)
         scores = _in_place(train, *pair)
         _refuse_not_finite(scores, table["file"])
         _refuse_equal(pair[1], unseen)
-    fits.write(outputs["fits"])
     key = {"file": table["file"], "split": table["split"]}
     names = ["score"] if scores.ndim == 1 else ["source", "target"]
     write_table(outputs["scores"], key | dict(zip(names, scores.reshape(len(scores), -1).T, strict=True)))
     write_table(outputs["normalized"], key | {"score": _in_place(train, *normalize(*pair, domain, **normalization))})
+
+
+def _digest(view):
+    return hashlib.sha256(np.ascontiguousarray(view)).hexdigest()
+
+
+def _is_fitted(path, made):
+    """Return whether a fit of just these clips, views, settings and code is there already."""
+    try:
+        return read_about(path).get("made") == made
+    except (OSError, ValueError, SafetensorError):  # none there, or one that a kill left
+        return False
 
 
 def _in_place(train, training, unseen):

@@ -39,7 +39,7 @@ def digests(paths: Sequence[str | Path]) -> list[str]:
     unknown = [number for number, identity in enumerate(identities) if identity and identity not in known]
     found = {identity: known[identity] for identity in identities if identity in known}
     with ThreadPoolExecutor(os.cpu_count()) as readers:  # hashing lets go of the interpreter
-        made = readers.map(_sha256, (paths[number] for number in _with_bar(unknown)))
+        made = readers.map(digest, (paths[number] for number in _with_bar(unknown)))
         found |= {identities[number]: digest for number, digest in zip(unknown, made, strict=True)}
     if unknown:
         _note(notes, found)
@@ -54,7 +54,8 @@ def _identity(path: str | Path) -> str | None:
     return f"{found.st_dev} {found.st_ino} {found.st_size} {found.st_mtime_ns} {found.st_ctime_ns}"
 
 
-def _sha256(path: str | Path) -> str:
+def digest(path: str | Path) -> str:
+    """Return the sha256 of a file's whole content, UNREADABLE for what cannot be read as a file."""
     try:
         with open(path, "rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()

@@ -122,12 +122,22 @@ def read_table(path: str | Path) -> dict[str, np.ndarray]:
     return {name: table[name].to_numpy(zero_copy_only=False) for name in table.column_names}
 
 
-def write_vectors(path: str | Path, files: Iterable[str], vectors: Iterable[np.ndarray]) -> None:
-    """Write one vector (dims,) a clip, or one a fold (folds, dims), as parquet, in float32; of equal length."""
+def write_vectors(
+    path: str | Path,
+    files: Iterable[str],
+    vectors: Iterable[np.ndarray],
+    contents: Iterable[str] | None = None,
+    **about: str,
+) -> None:
+    """Write one vector (dims,) a clip, or one a fold (folds, dims), as parquet, in float32; of equal length.
+
+    contents: a digest of each clip's file; about: words that are kept with them. See nearfar.features.files.
+    """
     rows = np.stack([np.asarray(vector, np.float32) for vector in vectors])
     column = pa.FixedSizeListArray.from_arrays(pa.array(rows.ravel()), rows[0].size)
-    table = pa.table({"file": list(files), "embedding": column})
-    write_table(path, table.replace_schema_metadata({"folds": str(rows.shape[1])}) if rows.ndim == 3 else table)
+    columns = {"file": list(files), "embedding": column} | ({} if contents is None else {"content": list(contents)})
+    about |= {"folds": str(rows.shape[1])} if rows.ndim == 3 else {}
+    write_table(path, pa.table(columns).replace_schema_metadata(about))
 
 
 def read_vectors(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
@@ -149,6 +159,14 @@ def write_arrays(path: str | Path, arrays: dict[str, np.ndarray], **metadata: An
 
     arrays = {name: np.ascontiguousarray(value) for name, value in arrays.items()}
     write_bytes(path, save(arrays, metadata={"nearfar": json.dumps(metadata, sort_keys=True)}))
+
+
+def read_about(path: str | Path) -> dict[str, Any]:
+    """Return the metadata dict of a file made by write_arrays."""
+    from safetensors import safe_open
+
+    with safe_open(path, framework="numpy") as file:
+        return json.loads((file.metadata() or {}).get("nearfar", "{}"))
 
 
 def read_arrays(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:

@@ -1,5 +1,6 @@
 """What every script of the workflow does around its one library call."""
 
+import json
 import sys
 import traceback
 from collections.abc import Iterator
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from nearfar.errors import NearfarError
+from nearfar.jobs.digests import digest, together
 from nearfar.jobs.files import append_text, writing
 from nearfar.jobs.runs import end_with_run
 
@@ -38,6 +40,12 @@ def logged(snakemake: Any) -> Iterator[None]:
         _stop(f"nearfar: {error}", log)
     except Exception as error:
         _stop(f"nearfar: rule {snakemake.rule}: {type(error).__name__}: {error}", log, traceback.format_exc())
+
+
+def made_from(snakemake: Any, *models: str) -> str:
+    """Return what stands for a job's settings, its code and the content of the ``models`` that it reads."""
+    settings = json.dumps(dict(snakemake.params.items()), sort_keys=True)
+    return together([settings, *map(digest, models)])
 
 
 def _stop(line, log, trace=""):

@@ -7,8 +7,10 @@ import numpy as np
 import pyarrow as pa
 
 from nearfar.data.clips import read_clips
-from nearfar.jobs.files import write_table, write_vectors
-from nearfar.lccr.maps import windows
+from nearfar.features.files import renew
+from nearfar.jobs.files import write_table
+from nearfar.jobs.progress import bar
+from nearfar.lccr.maps import read_maps
 from nearfar.lccr.network import embed, load, save, train
 from nearfar.learning.classes import read_classes
 
@@ -27,29 +29,27 @@ def train_lccr(
 ) -> None:
     """Train the LCCR network on the training clips of all machines and write it and its log.
 
-    clips, classes, maps: paths, a machine each; map_params: how the maps were made; params: of train.
-    Raises NearfarError for a clip without a class and for a loss that is not finite.
+    clips (of training clips), classes, maps: paths, a machine each; map_params: how the maps were made; params: of
+    train. Raises NearfarError for a clip without a class and for a loss that is not finite.
     """
     chosen, labels, domains, machines = [], [], [], []
     for clip_table, class_table, map_file in zip(clips, classes, maps, strict=True):
         table, array = read_clips(clip_table), np.load(map_file, mmap_mode="r")
-        rows = np.flatnonzero(table["split"] == "train")
-        chosen += [array[row] for row in rows]
-        labels += list(read_classes(class_table, table["file"][rows]))
-        domains += list(table["domain"][rows])
-        machines += list(table["machine"][rows])
+        chosen += list(array)
+        labels += list(read_classes(class_table, table["file"]))
+        domains += list(table["domain"])
+        machines += list(table["machine"])
     network, history = train(chosen, labels, domains, machines, seed=seed, device=device, **params)
     write_table(log, pa.Table.from_pylist(history))
     save(network, map_params, model)
 
 
-def embed_lccr(clips: str | Path, maps: str | Path, model: str | Path, path: str | Path) -> None:
-    """Write the LCCR vectors of a machine's clips, each of its own windows alone.
-
-    clips: path of the clip table, whose order the rows of ``maps`` have.
-    """
+def embed_lccr(clips: Iterable[str], model: str | Path, path: str | Path, *, made: str) -> None:
+    """Write the LCCR vectors of a machine's clips. clips: paths of the clip tables; made: see renew."""
     network, params = load(model)
-    table = read_clips(clips)
-    rows = zip(np.load(maps, mmap_mode="r"), table["frames"], strict=True)
-    own = (row[:, :, : windows(frames, n_fft=params["n_fft"], hop=params["hop"])] for row, frames in rows)
-    write_vectors(path, table["file"], embed(network, own))
+
+    def compute(chosen):
+        for vector in embed(network, read_maps(bar(chosen["path"], "lccr"), **params)):
+            yield [vector]
+
+    renew(read_clips(clips), {"pair": path}, made, compute)

@@ -1,6 +1,6 @@
 """The maps of both channels that LCCR sees: numpy alone, a file a machine."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +30,7 @@ def clip_maps(wave: np.ndarray, *, mels: Count, n_fft: Count, hop: Count) -> np.
     cross = band_sums(spectra[NEAR] * spectra[FAR].conj(), edges)
     unit = np.exp(1j * np.angle(cross))
     stacked = np.stack([near - far, unit.real, unit.imag, near - near.mean(), far - far.mean()])
-    return stacked.swapaxes(1, 2).astype(np.float16)
+    return np.ascontiguousarray(stacked.swapaxes(1, 2), np.float16)  # convolutions may depend on the layout
 
 
 def _log_power(spectrum, edges):
@@ -47,11 +47,18 @@ def write_maps(paths: Sequence[str | Path], out: str | Path, *, mels: Count, n_f
     refuses, naming the file.
     """
     longest = max(windows(probe(path), n_fft=n_fft, hop=hop) for path in paths)
+    maps = read_maps(bar(paths, "maps"), mels=mels, n_fft=n_fft, hop=hop)
     with new_array(out, np.float16, (len(paths), MAPS, mels, longest)) as array:
-        for row, path in zip(array, bar(paths, "maps"), strict=True):
-            wave = read_clip(path)
-            with error_prefix(path):
-                row[:] = wrapped(clip_maps(wave, mels=mels, n_fft=n_fft, hop=hop), 0, longest)
+        for row, own in zip(array, maps, strict=True):
+            row[:] = wrapped(own, 0, longest)
+
+
+def read_maps(paths: Iterable[str | Path], **params: Count) -> Iterator[np.ndarray]:
+    """Yield the maps of each clip; params: of clip_maps. Raises NearfarError as read_clip and it do."""
+    for path in paths:
+        wave = read_clip(path)
+        with error_prefix(path):
+            yield clip_maps(wave, **params)
 
 
 def wrapped(array: np.ndarray, start: int, length: int) -> np.ndarray:

@@ -28,7 +28,7 @@ def write_classes(
     A class is machine and attribute; where the machine hides its attributes, clusters of ``embeddings`` stand in, or,
     without ``pseudo``, the whole machine is one class. components, most, smallest: see cluster.
     """
-    table, (vectors,) = read_views(clips, [embeddings], "train")
+    table, (vectors,) = read_views(clips, [embeddings])
     clusters, silhouette = np.zeros(len(vectors), int), np.zeros(len(vectors))
     if pseudo and HIDDEN in table["attribute"]:
         clusters, silhouette = cluster(table["file"], vectors, components=components, most=most, smallest=smallest)
@@ -59,7 +59,7 @@ def show_classes(
     components: Count,
 ) -> None:
     """Write the classes of a machine's training clips for a person: a csv table, and a plot of what was clustered."""
-    known, (vectors,) = read_views(clips, [embeddings], "train")
+    known, (vectors,) = read_views(clips, [embeddings])
     rows = read_table(classes)
     write_text(table, csv_table(rows, ("file", "class", "cluster", "silhouette")))
     place = dict(zip(known["file"], directions(vectors, components)[:, :2], strict=True))

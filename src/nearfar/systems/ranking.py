@@ -67,7 +67,7 @@ def rank_machines(clips: dict[str, str | Path], scores: dict[str, str | Path], p
     """
     rows = []
     for machine in clips:
-        known, fused = read_clips(clips[machine], "test"), read_scores(scores[machine])
+        known, fused = read_clips(clips[machine]), read_scores(scores[machine])
         refuse_mismatch(scores[machine], fused["file"], known["file"], "clip table")
         rows += _ranked(machine, known, fused)
     write_text(path, csv_table(rows, ("machine", "rank", "score", "decision", "path")))

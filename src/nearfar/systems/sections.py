@@ -55,7 +55,7 @@ def labelled_sections(
     """
     found = []
     for machine, clip_table in clips.items():
-        truth = _labels(machine, read_clips(clip_table, "test"))
+        truth = _labels(machine, read_clips(clip_table))
         if truth is None:
             print(f"nearfar: {machine} has no labelled test clips and is left out of the table", file=sys.stderr)
             continue

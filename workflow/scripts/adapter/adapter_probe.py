@@ -3,11 +3,12 @@ from nearfar.jobs.job import logged
 
 if __name__ == "__main__":
     with logged(snakemake):
+        given = snakemake.input
         write_probe(
-            snakemake.input.clips,
-            snakemake.input.frozen,
-            snakemake.input.adapted,
-            snakemake.input.training,
+            {"train": given.train, "test": given.test},
+            {"train": given.frozen_train, "test": given.frozen_test},
+            given.adapted,
+            given.training,
             snakemake.output.table,
             snakemake.output.figure,
         )

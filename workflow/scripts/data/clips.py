@@ -1,11 +1,13 @@
-from nearfar.data.clips import write_clips
+from nearfar.data.clips import clip_table
+from nearfar.jobs.files import write_table
 from nearfar.jobs.job import logged
 
 if __name__ == "__main__":
     with logged(snakemake):
-        write_clips(
+        table = clip_table(
             snakemake.wildcards.machine,
             snakemake.params.folder,
-            snakemake.output[0],
-            fingerprint=snakemake.params.fingerprint,
+            snakemake.wildcards.split,
+            snakemake.input.get("train"),
         )
+        write_table(snakemake.output[0], table)

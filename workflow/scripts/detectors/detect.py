@@ -1,5 +1,5 @@
 from nearfar.detectors.detection import detect_machine
-from nearfar.jobs.job import logged
+from nearfar.jobs.job import logged, made_from
 
 if __name__ == "__main__":
     with logged(snakemake):
@@ -14,4 +14,5 @@ if __name__ == "__main__":
             folds=snakemake.params.folds,
             seed=snakemake.params.seed,
             normalization=snakemake.params.normalization,
+            made=made_from(snakemake),
         )

@@ -1,5 +1,5 @@
 from nearfar.features.extraction import extract_machine
-from nearfar.jobs.job import logged
+from nearfar.jobs.job import logged, made_from
 
 if __name__ == "__main__":
     with logged(snakemake):
@@ -9,4 +9,5 @@ if __name__ == "__main__":
             feature=snakemake.wildcards.feature,
             channel=snakemake.wildcards.channel,
             params=snakemake.params.params,
+            made=made_from(snakemake),
         )
