@@ -8,8 +8,8 @@ import numpy as np
 import torch
 
 from nearfar.backbones.fbank import MELS, PADDING, eat_input, frame_count, input_length
-from nearfar.data.audio import probe, read_clip
 from nearfar.data.clips import read_clips
+from nearfar.data.places import frames_of, read_place
 from nearfar.data.signals import channels_of, signal
 from nearfar.errors import NearfarError, error_prefix
 from nearfar.jobs.files import new_array
@@ -32,15 +32,15 @@ def write_inputs(paths: Sequence[str | Path], out: str | Path, channels: Sequenc
 
     Rows follow ``paths``, which the caller takes from its clips table in that table's order. A clip has its own
     padded length; what is left up to the machine's longest is padding that nothing reads. One clip is in memory
-    at a time. channels: names of SIGNALS. Raises NearfarError for what read_clip refuses, for a silent residual and
+    at a time. channels: names of SIGNALS. Raises NearfarError for what read_place refuses, for a silent residual and
     for clips too short, naming the file.
     """
     needed = channels_of(channels)
-    longest = max((input_length(frame_count(probe(path, needed))) for path in paths), default=0)
+    longest = max((input_length(frame_count(frames_of(path, needed))) for path in paths), default=0)
     with new_array(out, np.float16, (len(paths), len(channels), longest, MELS)) as array:
         array[:] = PADDING
         for row, path in zip(array, bar(paths, "inputs"), strict=True):
-            wave = read_clip(path, needed)
+            wave = read_place(path, needed)
             for mels, channel in zip(row, channels, strict=True):
                 with error_prefix(path):
                     mel = eat_input(torch.from_numpy(signal(wave, channel)))[0].numpy()

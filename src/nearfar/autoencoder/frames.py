@@ -8,7 +8,8 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from nearfar.data.audio import NEAR, RATE, read_clip
+from nearfar.data.audio import NEAR, RATE
+from nearfar.data.places import read_place
 from nearfar.errors import NearfarError, error_prefix
 from nearfar.jobs.progress import bar
 
@@ -53,8 +54,8 @@ def frame_count(samples: int) -> int:
 
 
 def read_log_mel(path: str | Path) -> torch.Tensor:
-    """Return log_mel of a file's near channel; raises NearfarError as it and read_clip do, naming the file."""
-    near = torch.tensor(read_clip(path)[:, NEAR])
+    """Return log_mel of a file's near channel; raises NearfarError as it and read_place do, naming the file."""
+    near = torch.tensor(read_place(path, 1)[:, NEAR])
     with error_prefix(path):
         return log_mel(near)
 

@@ -34,7 +34,7 @@ def train_autoencoder(
     for a clip that cannot be used, a loss that is not finite and a covariance that has no inverse.
     """
     table = read_clips(clips)
-    frames = read_frames(table["path"], table["frames"])
+    frames = read_frames(table["place"], table["frames"])
     seed = seed_for(seed, machine, "autoencoder")
     network, history = train(frames, **settings, seed=seed, device=device)
     whitenings = {}
@@ -86,7 +86,7 @@ def score_clips(clips: Sequence[str], model: str | Path, path: str | Path, *, de
     network.to(device)
 
     def compute(chosen):
-        for place in bar(chosen["path"], "autoencoder"):
+        for place in bar(chosen["place"], "autoencoder"):
             mels = read_log_mel(place)
             residual = np.concatenate([*residuals_of(network, mels, window_starts(len(mels)))])
             yield [clip_scores(residual, whitenings)]

@@ -11,8 +11,8 @@ import torch
 
 from nearfar.backbones.base import Backbone, load_backbone
 from nearfar.backbones.fbank import frame_count
-from nearfar.data.audio import read_clip
 from nearfar.data.clips import read_clips
+from nearfar.data.places import read_place
 from nearfar.data.signals import channels_of, signal
 from nearfar.errors import NearfarError, error_prefix
 from nearfar.features.files import renew
@@ -116,7 +116,7 @@ def embed_machine(
 
     def compute(chosen):
         with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=half):
-            yield from view_vectors(model, bar(chosen["path"], "embed"), views, device=device, **how)
+            yield from view_vectors(model, bar(chosen["place"], "embed"), views, device=device, **how)
 
     renew(read_clips(clips), outputs, made, compute)
 
@@ -138,11 +138,11 @@ def view_vectors(
 def channel_waves(paths: Iterable[str | Path], channels: Iterable[str]) -> Iterator[tuple[tuple[str, str], np.ndarray]]:
     """Yield ((file name, channel), waveform (samples,)) of each clip and each of ``channels``, names of SIGNALS.
 
-    A clip is read once. Raises NearfarError, naming it, for what read_clip refuses and for a silent residual.
+    A clip is read once. Raises NearfarError, naming it, for what read_place refuses and for a silent residual.
     """
     needed = channels_of(channels)
     for path in map(Path, paths):
-        wave = read_clip(path, channels=needed)
+        wave = read_place(path, channels=needed)
         for channel in channels:
             with error_prefix(path):
                 heard = signal(wave, channel)

@@ -86,8 +86,8 @@ def embed_classifier(
     networks = [network.to(device) for network, _ in loaded]
 
     def compute(chosen):
-        given = inputs_of(bar(chosen["path"], "classifier"), channel, **loaded[0][1])
-        for place, vectors in zip(chosen["path"], embed(networks, given), strict=True):
+        given = inputs_of(bar(chosen["place"], "classifier"), channel, **loaded[0][1])
+        for place, vectors in zip(chosen["place"], embed(networks, given), strict=True):
             if not np.isfinite(vectors).all():
                 raise NearfarError(f"{place}: its embedding is not finite; check the recording")
             yield [vectors]

@@ -7,8 +7,9 @@ import numpy as np
 import torch
 from torchaudio.transforms import MelSpectrogram
 
-from nearfar.data.audio import RATE, probe, read_clip
+from nearfar.data.audio import RATE
 from nearfar.data.clips import read_clips
+from nearfar.data.places import frames_of, read_place
 from nearfar.data.signals import channels_of, signal
 from nearfar.errors import NearfarError, error_prefix
 from nearfar.jobs.files import new_array
@@ -61,9 +62,9 @@ def write_inputs(
 
     images: (clips, mels, windows), where a clip shorter than the longest has zeros at its end; spectra: (clips, bands);
     channel: a name of SIGNALS; params: of extractor. One clip is in memory at a time.
-    Raises NearfarError for what read_clip refuses, for a silent residual and for a clip too short, naming the file.
+    Raises NearfarError for what read_place refuses, for a silent residual and for a clip too short, naming the file.
     """
-    longest = max(windows(probe(path, channels_of([channel])), params["hop"]) for path in paths)
+    longest = max(windows(frames_of(path, channels_of([channel])), params["hop"]) for path in paths)
     shapes = (len(paths), params["mels"], longest), (len(paths), params["bands"])
     with new_array(images, np.float16, shapes[0]) as seen, new_array(spectra, np.float16, shapes[1]) as whole:
         for row, (image, spectrum) in enumerate(inputs_of(bar(paths, "inputs"), channel, **params)):
@@ -74,7 +75,7 @@ def inputs_of(paths: Iterable[str | Path], channel: str, **params: Count) -> Ite
     """Yield the inputs of one signal of each clip, as write_inputs writes them and raising what it raises."""
     extract, needed = extractor(**params), channels_of([channel])
     for path in paths:
-        wave = read_clip(path, needed)
+        wave = read_place(path, needed)
         with error_prefix(path):
             yield extract(signal(wave, channel))
 

@@ -72,13 +72,15 @@ def read_clip(path: str | Path, channels: int = 2) -> np.ndarray:
     return wave[:, :channels]
 
 
-def content(path: str | Path) -> Content:
-    """Return the Content of a clip of two channels.
+def content(path: str | Path, channels: int = 2) -> Content:
+    """Return the Content of a clip of two channels, or of one, whose level is 0.
 
     Raises NearfarError as read_clip does, and where a gain alone tells the channels apart: one microphone was recorded
     twice, and what is heard between the two is nothing.
     """
-    wave = read_clip(path)
+    wave = read_clip(path, channels)
+    if channels == 1:
+        return Content(len(wave), float(max(wave.max(), -wave.min())), 0.0)
     near, far = np.array(wave.T, np.float64)
     near, far = near - near.mean(), far - far.mean()
     nn, ff, nf = (np.einsum("i,i", *pair) for pair in ((near, near), (far, far), (near, far)))  # without BLAS's threads

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from nearfar.data.audio import CHANNELS, FAR, NEAR, SILENCE, read_clip
+from nearfar.data.audio import CHANNELS, FAR, NEAR, SILENCE
 from nearfar.data.clips import read_clips
+from nearfar.data.places import read_place
 from nearfar.errors import NearfarError, one_of
 from nearfar.jobs.files import write_text
 
@@ -65,8 +66,8 @@ def judge(clips: str | Path, path: str | Path, *, machine: str) -> None:
     that is said on stderr, and a system that listens to the normal clips' scale leaves the residual out.
     """
     table = read_clips(clips)
-    chosen = table["path"][:: -(-len(table["path"]) // HEARD)]
-    heard = np.median([coherence_and_level(read_clip(place)) for place in chosen], axis=0)
+    chosen = table["place"][:: -(-len(table["place"]) // HEARD)]
+    heard = np.median([coherence_and_level(read_place(place)) for place in chosen], axis=0)
     coherence, level = (round(float(value), 3) for value in heard)
     far = not (coherence > COHERENT and abs(level) < LEVEL)
     if not far:

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from nearfar.data.audio import read_clip
 from nearfar.data.clips import read_clips
+from nearfar.data.places import read_place
+from nearfar.data.signals import channels_of
 from nearfar.errors import NearfarError, error_prefix
 from nearfar.features.files import renew
 from nearfar.jobs.progress import bar
@@ -21,10 +22,11 @@ def extract_machine(
     that is not finite.
     """
     extract = importlib.import_module(f"nearfar.features.{feature}").extractor(**params)
+    needed = channels_of([channel])
 
     def compute(chosen):
-        for place in bar(chosen["path"], feature):
-            wave = read_clip(place)
+        for place in bar(chosen["place"], feature):
+            wave = read_place(place, needed)
             with error_prefix(place):
                 vector = extract(wave, channel)
             if not abs(vector).sum() < float("inf"):

@@ -49,7 +49,7 @@ def embed_lccr(clips: Iterable[str], model: str | Path, path: str | Path, *, mad
     network, params = load(model)
 
     def compute(chosen):
-        for vector in embed(network, read_maps(bar(chosen["path"], "lccr"), **params)):
+        for vector in embed(network, read_maps(bar(chosen["place"], "lccr"), **params)):
             yield [vector]
 
     renew(read_clips(clips), {"pair": path}, made, compute)

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from nearfar.data.audio import FAR, NEAR, probe, read_clip
+from nearfar.data.audio import FAR, NEAR
+from nearfar.data.places import frames_of, read_place
 from nearfar.errors import error_prefix
 from nearfar.features.rtf import band_sums, mel_edges, stft
 from nearfar.jobs.files import new_array
@@ -43,10 +44,10 @@ def write_maps(paths: Sequence[str | Path], out: str | Path, *, mels: Count, n_f
 
     Rows follow ``paths``, which the caller takes from its clips table in that table's order. One clip is in
     memory at a time. Clips shorter than the machine's longest start anew at their end, so that all rows have one
-    length; ``windows`` says how many are a clip's own. Raises NearfarError for what read_clip
+    length; ``windows`` says how many are a clip's own. Raises NearfarError for what read_place
     refuses, naming the file.
     """
-    longest = max(windows(probe(path), n_fft=n_fft, hop=hop) for path in paths)
+    longest = max(windows(frames_of(path), n_fft=n_fft, hop=hop) for path in paths)
     maps = read_maps(bar(paths, "maps"), mels=mels, n_fft=n_fft, hop=hop)
     with new_array(out, np.float16, (len(paths), MAPS, mels, longest)) as array:
         for row, own in zip(array, maps, strict=True):
@@ -54,9 +55,9 @@ def write_maps(paths: Sequence[str | Path], out: str | Path, *, mels: Count, n_f
 
 
 def read_maps(paths: Iterable[str | Path], **params: Count) -> Iterator[np.ndarray]:
-    """Yield the maps of each clip; params: of clip_maps. Raises NearfarError as read_clip and it do."""
+    """Yield the maps of each clip; params: of clip_maps. Raises NearfarError as read_place and it do."""
     for path in paths:
-        wave = read_clip(path)
+        wave = read_place(path)
         with error_prefix(path):
             yield clip_maps(wave, **params)
 

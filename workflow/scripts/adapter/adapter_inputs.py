@@ -4,5 +4,5 @@ from nearfar.jobs.job import logged
 
 if __name__ == "__main__":
     with logged(snakemake):
-        paths = read_clips(snakemake.input.clips)["path"]
+        paths = read_clips(snakemake.input.clips)["place"]
         write_inputs(paths, snakemake.output[0], snakemake.params.channels)

@@ -5,7 +5,7 @@ from nearfar.jobs.job import logged
 if __name__ == "__main__":
     with logged(snakemake):
         write_inputs(
-            read_clips(snakemake.input.clips)["path"],
+            read_clips(snakemake.input.clips)["place"],
             snakemake.wildcards.channel,
             snakemake.output.images,
             snakemake.output.spectra,

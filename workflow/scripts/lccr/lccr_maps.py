@@ -4,4 +4,4 @@ from nearfar.lccr.maps import write_maps
 
 if __name__ == "__main__":
     with logged(snakemake):
-        write_maps(read_clips(snakemake.input.clips)["path"], snakemake.output[0], **snakemake.params.maps)
+        write_maps(read_clips(snakemake.input.clips)["place"], snakemake.output[0], **snakemake.params.maps)
