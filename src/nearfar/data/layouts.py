@@ -45,6 +45,12 @@ def trains(clip: Clip) -> bool:
     return clip.split == "train" or (not clip.split and clip.label != "anomaly")
 
 
+def name_says(folder: str) -> dict[str, str]:
+    """Return what the name of a folder says by column: nothing unless each of its words has a meaning."""
+    words = re.split("[ _-]", folder.casefold())
+    return dict(WORDS[word] for word in words) if WORDS.keys() >= set(words) else {}
+
+
 @cache
 def folder_says(folder: str) -> tuple[str | None, dict[str, str]]:
     """Return the machine's folder in a path and what the names from there on say, by column; None where they say none.
@@ -52,7 +58,7 @@ def folder_says(folder: str) -> tuple[str | None, dict[str, str]]:
     The outermost name decides on the split, so that test/ may hold anything, the innermost on the rest.
     """
     names = folder.split("/")
-    says = [_name_says(name) for name in names]
+    says = [name_says(name) for name in names]
     first = next((number for number, said in enumerate(says) if said), None)
     if first is None:
         return None, {}
@@ -61,26 +67,23 @@ def folder_says(folder: str) -> tuple[str | None, dict[str, str]]:
     return "/".join(names[:first]), known | {"split": next(iter(splits), "")}
 
 
-def _name_says(name: str) -> dict[str, str]:
-    words = re.split("[ _-]", name.casefold())
-    return dict(WORDS[word] for word in words) if WORDS.keys() >= set(words) else {}
-
-
 def clip_of(folder: str, file: str) -> Clip:
     """Return what its folders and its name say of a clip; only the challenge's names say anything.
 
-    Raises NearfarError for a name of the challenge in the folder of another split.
+    Raises NearfarError for a name of the challenge in a folder of another split or label.
     """
     place, said = folder_says(folder)
     clip = Clip(os.path.join(folder, file), place, **said)
     if name := _challenge_name(file, clip.split):
         clip.place = folder if place is None else place
-        clip.split, clip.section = clip.split or name.split, name.section
-        clip.label, clip.domain = name.label or clip.label, name.domain or clip.domain
+        clip.split, clip.section, clip.domain = clip.split or name.split, name.section, name.domain or clip.domain
         clip.attribute = "" if name.attribute == HIDDEN else name.attribute
+        clip.label = name.label or clip.label
     elif match := OF_2020.fullmatch(os.path.splitext(file)[0]):
         clip.place = os.path.join(folder if place is None else place, match[2])
         clip.label = match[1] or clip.label
+    if clip.label != (says := said.get("label", clip.label)):
+        raise NearfarError(f"{file}: named {clip.label}, but in a folder of {says} clips; move it")
     return clip
 
 

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from hashlib import sha256
 
-from nearfar.data.layouts import Clip, trains
+from nearfar.data.layouts import Clip, name_says, trains
 
 HELD_OUT = 3  # at most one in so many normal clips
 REMEDY = "put normal recordings in normal/ and those to be judged in new/, or write a table with a column split"
@@ -24,7 +24,7 @@ def settle(clips: list[Clip]) -> tuple[list[Clip], list[str]]:
     if not said:
         return [], [f"left out, since nothing says which clips are normal; {REMEDY}"]
     if unsaid and any(map(trains, said)):
-        notes.append(f"{len(unsaid)} clips outside its training and test folders are left out")
+        notes.append(f"left out: {len(unsaid)} outside its training and test folders")
         clips = said
     elif unsaid:
         notes.append("clips beside the folder of those to be judged are taken as normal")
@@ -32,13 +32,13 @@ def settle(clips: list[Clip]) -> tuple[list[Clip], list[str]]:
             clip.label = "normal"
     usable = [clip for clip in clips if (clip.split, clip.label) != ("train", "anomaly")]
     if len(usable) < len(clips):
-        notes.append(f"{len(clips) - len(usable)} anomalous clips in train/ are left out; put them in test/anomalous/")
+        notes.append(f"left out: {len(clips) - len(usable)} anomalous in train/; put them in test/anomalous/")
     clips = usable
     notes += _hold_out(clips)
     for clip in clips:
         clip.split = {"": "test" if clip.label == "anomaly" else "train", "new": "test"}.get(clip.split, clip.split)
         clip.label = "normal" if clip.split == "train" else clip.label
-    return clips, notes + _drop_attributes(clips) + _lacks({clip.split for clip in clips})
+    return clips, notes + _drop_attributes(clips) + _lacks({clip.split for clip in clips}) + _doubt(clips)
 
 
 def _hold_out(clips):
@@ -81,3 +81,18 @@ def _drop_attributes(clips):
 
 def _lacks(splits):
     return [f"has no {name} clip; put {what}" for split, name, what in LACKS if split not in splits]
+
+
+def _doubt(clips):
+    """Return a note where what is taken as one machine may be several: train/ and test/ hold the same folders."""
+    below = {"train": set(), "test": set()}
+    for clip in clips:
+        folders = clip.path.removeprefix(clip.place).strip("/").split("/")[1:-1]
+        below[clip.split].update(folder for folder in folders[:1] if not name_says(folder))
+    names = sorted(below["train"])
+    if len(names) < 2 or below["train"] != below["test"]:
+        return []
+    return [
+        f"one machine, though {', '.join(names[:3])} are among both its training and its test clips; if they are "
+        "machines, put folders normal/ and new/ into each"
+    ]
