@@ -189,7 +189,34 @@ def validate(arguments: argparse.Namespace) -> None:
     print(found.counts)
 
 
+def add_import(commands: argparse._SubParsersAction) -> None:
+    """Declare ``nearfar import``."""
+    parser = commands.add_parser(
+        "import",
+        help="write a clip table by looking at a folder of recordings",
+        description="Write a clip table by looking at a folder of recordings, and say what was understood of it.",
+        epilog="Understood are <machine>/normal beside <machine>/new or <machine>/abnormal, <machine>/train beside "
+        "<machine>/test, folders source and target in any of them, MIMII's id_00/normal and the challenge's names. "
+        "Files may have any name and lie at any depth. A table of your own has a column path and any of machine, "
+        "split (train, test), domain, label, attribute and section.",
+    )
+    parser.add_argument("folder", metavar="DIR", help="folder of the recordings: wav, flac, ogg, opus, mp3, aiff, w64")
+    parser.add_argument("--out", required=True, metavar="FILE.csv", help="the table; its paths are relative to it")
+    parser.add_argument("--force", action="store_true", help="replace a table that is there already")
+    parser.set_defaults(run=import_clips)
+
+
+def import_clips(arguments: argparse.Namespace) -> None:
+    """Write the clip table of a folder and print what was understood. Raises NearfarError where that is nothing."""
+    from nearfar.data.findings import report
+    from nearfar.data.importing import import_folder
+
+    machines, notes, passed = import_folder(arguments.folder, arguments.out, arguments.force)
+    print(report(arguments.folder, arguments.out, machines, notes, passed), end="")
+
+
 COMMANDS = [
+    add_import,
     add_embed,
     add_evaluate,
     add_compare,
