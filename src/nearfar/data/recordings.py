@@ -109,10 +109,11 @@ def windows(seconds: float, window: float, hop: float) -> list[float]:
 def read_window(recording: Recording, start: float = 0.0, seconds: float | None = None) -> np.ndarray:
     """Return ``seconds`` of a recording from ``start`` on, float32 (frames, 1 or 2) at 16 kHz, near first.
 
-    There are round(seconds · 16000) frames, or all up to the end where ``seconds`` is None. A file of 16 kHz gives its
-    own samples; others are resampled by soxr: flat up to 7.3 kHz, -160 dB from 8 kHz on. A window equals that part of
-    the whole recording resampled, and memory is that of the window. Raises NearfarError as probe does, for channels
-    that the file lacks, a window beyond its end, fewer samples than it announces, and NaN or infinite ones.
+    There are round(seconds · 16000) frames, or all up to the end where ``seconds`` is None. A file of 16 kHz gives
+    its own samples; others are resampled by soxr: flat up to 7.3 kHz, below -150 dB from 8 kHz on. A window equals
+    that part of the whole recording resampled, and memory is that of the window. Raises NearfarError as probe does,
+    for channels that the file lacks, a window beyond its end, fewer samples than it announces, and NaN or infinite
+    ones.
     """
     with _decoder(recording.path) as (file, info):
         begin, frames = _span(recording, info, start, seconds)
