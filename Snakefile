@@ -36,7 +36,12 @@ include: "rules/pretraining.smk"
 rule all:
     default_target: True
     input:
-        [results(f"{system}/eval.csv") for system in config["systems"]],
+        [
+            results(
+                f"{system}/{'eval' if any(map(labelled, MACHINES)) else 'ranking'}.csv"
+            )
+            for system in config["systems"]
+        ],
         expand(results("classes/{machine}.png"), machine=TRAINING_MACHINES),
         [results("models/eat/probe.csv")]
         if config["features"]["eat"]["adapter"]

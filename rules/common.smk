@@ -6,7 +6,7 @@ import yaml
 sys.path.insert(0, str(Path(workflow.basedir) / "src"))
 
 from nearfar.challenge import sets as challenge
-from nearfar.data import dataset
+from nearfar.data import dataset, tables
 from nearfar import settings
 from nearfar.errors import NearfarError
 from nearfar.jobs import files, runs
@@ -39,7 +39,11 @@ with open(Path(workflow.basedir) / "config/schema.yaml", encoding="utf-8") as fi
     stopping(settings.check, config, yaml.safe_load(file))
 
 GPU = int(config["device"] != "cpu")
-SIMULATED = config["data"]["root"] is None
+DATA = config["data"]
+OWN = dataset.is_own(DATA)
+SIMULATED = DATA["root"] is None and not OWN
+# what a system hears that one microphone does not record, by the systems that so cannot be
+DEAF = settings.keep_near(config) if DATA["far"] is None else {}
 
 
 def results(path):
@@ -54,7 +58,9 @@ def machine_folders():
             machine: results(f"factory/{machine}")
             for machine in config["factory"]["machines"]
         }
-    root, sets = config["data"]["root"], config["data"]["sets"]
+    if OWN:
+        return {machine: "" for machine in ENTRIES}
+    root, sets = DATA["root"], DATA["sets"]
     if sets and workflow.is_main_process and "download" not in sys.argv[1:]:
         challenge.refuse_absent(root, sets)
     found = challenge.folders(root, sets) if sets else dataset.folders(root)
@@ -63,9 +69,12 @@ def machine_folders():
 
 def fingerprint(machine, split):
     """Return what stands for the content of a machine's clips; those of the factory are a job's output."""
+    if OWN:
+        return tables.entries_fingerprint(ENTRIES[machine], split)
     return "" if SIMULATED else dataset.fingerprint(FOLDERS[machine], split)
 
 
+ENTRIES = stopping(tables.entries_of, DATA) if OWN else {}
 FOLDERS = stopping(machine_folders)
 MACHINES = stopping(
     settings.check_machines, "data.machines", config["data"]["machines"], FOLDERS
@@ -77,7 +86,15 @@ TRAINING_MACHINES = stopping(
     FOLDERS,
 )
 CLIPS = [results(f"clips/{split}/{{machine}}.parquet") for split in dataset.SPLITS]
+stopping(settings.refuse_deaf, DEAF, config, sys.argv[1:])
 PLAIN_FEATURES = [name for name in config["features"] if name not in settings.LEARNED]
+
+
+def labelled(machine):
+    """Return whether a machine has test clips whose labels are known."""
+    if OWN:
+        return any(e.label for e in tables.of_split(ENTRIES[machine], "test"))
+    return SIMULATED or dataset.labelled(FOLDERS[machine])
 
 
 def any_of(values):

@@ -1,8 +1,11 @@
 # What the figures are worth: intervals and paired differences, parts taken out, weights chosen on labels.
 
 STATISTICS = config["statistics"]
-# of the ablation and the weights: the system that is taken apart
-GIVEN = config["systems"][STATISTICS["taken_apart"]]["weights"]
+COMPARED = [
+    name
+    for name in STATISTICS["systems"] or config["systems"]
+    if name in config["systems"]
+]
 
 
 rule compare:
@@ -10,7 +13,7 @@ rule compare:
         clips=of_machines("clips/test/{machine}.parquet"),
         scores=[
             results(f"{system}/scores/{machine}.parquet")
-            for system in STATISTICS["systems"] or config["systems"]
+            for system in COMPARED
             for machine in MACHINES
         ],
     output:
@@ -21,7 +24,7 @@ rule compare:
     conda:
         "../envs/nearfar.yaml"
     params:
-        systems=list(STATISTICS["systems"] or config["systems"]),
+        systems=COMPARED,
         machines=MACHINES,
         seed=config["seed"],
         resamples=STATISTICS["resamples"],
@@ -30,54 +33,59 @@ rule compare:
         "../workflow/scripts/comparison/compare.py"
 
 
-rule ablation:
-    input:
-        clips=of_machines("clips/test/{machine}.parquet"),
-        normalized=normalized_scores(config["detectors"]),
-    output:
-        results("ablation.csv"),
-    log:
-        results("logs/ablation.log"),
-    conda:
-        "../envs/nearfar.yaml"
-    params:
-        variants={
-            "systems": {
-                name: about.get("weights") for name, about in config["systems"].items()
-            },
-            "core": config["core"],
-            "detectors": {
-                name: about.get("other_form_of")
-                for name, about in config["detectors"].items()
-            },
-            "taken_apart": STATISTICS["taken_apart"],
-        },
-        machines=MACHINES,
-        seed=config["seed"],
-        resamples=STATISTICS["resamples"],
-        sources=sources("workflow/scripts/comparison/ablation.py"),
-    script:
-        "../workflow/scripts/comparison/ablation.py"
+# The system that is taken apart, unless one microphone cannot serve it.
+if STATISTICS["taken_apart"] in config["systems"]:
 
+    GIVEN = config["systems"][STATISTICS["taken_apart"]]["weights"]
 
-rule weight_choice:
-    input:
-        clips=of_machines("clips/test/{machine}.parquet"),
-        normalized=normalized_scores([*config["core"], *sorted(GIVEN)]),
-    output:
-        results("weights.csv"),
-    log:
-        results("logs/weight_choice.log"),
-    conda:
-        "../envs/nearfar.yaml"
-    params:
-        given=GIVEN,
-        core=config["core"],
-        machines=MACHINES,
-        detectors=[*config["core"], *sorted(GIVEN)],
-        steps=STATISTICS["weight_steps"],
-        seed=config["seed"],
-        resamples=STATISTICS["resamples"],
-        sources=sources("workflow/scripts/comparison/weight_choice.py"),
-    script:
-        "../workflow/scripts/comparison/weight_choice.py"
+    rule ablation:
+        input:
+            clips=of_machines("clips/test/{machine}.parquet"),
+            normalized=normalized_scores(config["detectors"]),
+        output:
+            results("ablation.csv"),
+        log:
+            results("logs/ablation.log"),
+        conda:
+            "../envs/nearfar.yaml"
+        params:
+            variants={
+                "systems": {
+                    name: about.get("weights")
+                    for name, about in config["systems"].items()
+                },
+                "core": config["core"],
+                "detectors": {
+                    name: about.get("other_form_of")
+                    for name, about in config["detectors"].items()
+                },
+                "taken_apart": STATISTICS["taken_apart"],
+            },
+            machines=MACHINES,
+            seed=config["seed"],
+            resamples=STATISTICS["resamples"],
+            sources=sources("workflow/scripts/comparison/ablation.py"),
+        script:
+            "../workflow/scripts/comparison/ablation.py"
+
+    rule weight_choice:
+        input:
+            clips=of_machines("clips/test/{machine}.parquet"),
+            normalized=normalized_scores([*config["core"], *sorted(GIVEN)]),
+        output:
+            results("weights.csv"),
+        log:
+            results("logs/weight_choice.log"),
+        conda:
+            "../envs/nearfar.yaml"
+        params:
+            given=GIVEN,
+            core=config["core"],
+            machines=MACHINES,
+            detectors=[*config["core"], *sorted(GIVEN)],
+            steps=STATISTICS["weight_steps"],
+            seed=config["seed"],
+            resamples=STATISTICS["resamples"],
+            sources=sources("workflow/scripts/comparison/weight_choice.py"),
+        script:
+            "../workflow/scripts/comparison/weight_choice.py"

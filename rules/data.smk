@@ -15,6 +15,11 @@ rule clips:
         "../envs/nearfar.yaml"
     params:
         folder=lambda w: FOLDERS[w.machine],
+        data={
+            key: DATA[key]
+            for key in ("clips", "root", "layout", "near", "far", "window", "hop")
+        },
+        skip=dataset.skips(DATA),
         fingerprint=lambda w: fingerprint(w.machine, w.split),
         sources=sources("workflow/scripts/data/clips.py"),
     script:

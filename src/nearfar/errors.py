@@ -13,6 +13,10 @@ class NearfarError(Exception):
         super().__init__(one_line(text))
 
 
+class UnwritableError(NearfarError):
+    """A disk or folder that takes no file: no fault of a machine's recordings."""
+
+
 def one_line(text: str, most: int = LONGEST) -> str:
     """Return ``text`` with what cannot be printed escaped, and its middle left out beyond ``most`` characters."""
     if len(text) > most:
@@ -26,7 +30,7 @@ def error_prefix(place: str | Path) -> Iterator[None]:
     try:
         yield
     except NearfarError as error:
-        raise NearfarError(f"{place}: {error}") from error
+        raise type(error)(f"{place}: {error}") from error
 
 
 def one_of(key: str, value: Any, known: Iterable) -> Any:

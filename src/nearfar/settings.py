@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from nearfar.backbones.families import FAMILIES, views_of
+from nearfar.data.dataset import is_own
 from nearfar.data.documents import compose_yaml, read_text
 from nearfar.errors import NearfarError, error_prefix
 from nearfar.jobs.kinds import SCHEMAS
@@ -26,8 +27,7 @@ def check(config: dict, schema: dict) -> None:
     _refuse_not_finite(config)
     _check_schema(config, schema)
     _check_results(config["results"])
-    if config["data"]["sets"] and config["data"]["root"] is None:
-        raise NearfarError("data.root: null, the simulated factory, with data.sets; name the folder they go into")
+    _check_data(config["data"])
     _check_features(config["features"], schema["$defs"]["embedding"])
     views = {view for feature in config["features"] for view in views_of_feature(config, feature)}
     for name, given in config["methods"].items():
@@ -123,6 +123,57 @@ def _check_results(results: str) -> None:
     for place in (path, *path.parents):
         if os.path.lexists(place) and not place.is_dir():
             raise NearfarError(f"results: {place} is there and no folder; name another, or move it away")
+
+
+def _check_data(data: dict) -> None:
+    """Raise NearfarError where the keys on the recordings contradict one another."""
+    if data["sets"] and data["root"] is None:
+        raise NearfarError("data.root: null, the simulated factory, with data.sets; name the folder they go into")
+    if data["layout"] == "folders" and data["root"] is None:
+        raise NearfarError("data.root: null, with data.layout: folders; name the folder of your recordings")
+    if data["clips"] is not None and data["root"] is not None:
+        raise NearfarError("data.clips: a table, and data.root a folder; give one of the two")
+    if data["near"] == data["far"]:
+        raise NearfarError(f"data.far: {data['far']} is the near channel; give another, or null for one microphone")
+    if data["hop"] is not None and data["window"] is None:
+        raise NearfarError("data.hop: given without data.window; give both or none")
+    challenge = {"near": (0,), "far": (1,) if data["sets"] else (1, None), "window": (None,)}
+    challenge |= {"bad_clips": (None, "refuse"), "few_clips": (None, "refuse")}
+    for key, known in challenge.items():
+        if data[key] not in known and (data["sets"] or not is_own(data)):
+            raise NearfarError(
+                f"data.{key}: {data[key]} is for your own recordings, not for the challenge's layout; give those by "
+                "data.clips (nearfar import writes the table) or data.layout: folders"
+            )
+
+
+def keep_near(config: dict) -> dict[str, list[str]]:
+    """Take out of a configuration what hears a far microphone: channels, detectors and systems.
+
+    Returns a dict from each system taken out to its members that do.
+    """
+    for family in config["features"].keys() & FAMILIES.keys():
+        about = config["features"][family]
+        about |= {key: [name for name in about[key] if name == "near"] for key in ("channels", "bands") if key in about}
+    detectors, systems = config["detectors"], config["systems"]
+    hear = [name for name, about in detectors.items() if any(not view.endswith("/near") for view in about["views"])]
+    members = {name: members_of(about, config["core"]) for name, about in systems.items()}
+    deaf = {name: [one for one in own if one in hear] for name, own in members.items() if set(own) & set(hear)}
+    config["detectors"] = {name: about for name, about in detectors.items() if name not in hear}
+    config["systems"] = {name: about for name, about in systems.items() if name not in deaf}
+    return deaf
+
+
+def refuse_deaf(deaf: dict[str, list[str]], config: dict, targets: Iterable[str]) -> None:
+    """Raise NearfarError where a target is of a system that one microphone cannot serve."""
+    for target in targets:
+        system = Path(os.path.relpath(target, config["results"])).parts[0]
+        if system in deaf:
+            others = ", ".join(config["systems"])
+            raise NearfarError(
+                f"{target}: {', '.join(deaf[system])} of {system} hear the far microphone, and data.far is null; "
+                f"systems for one microphone: {others}"
+            )
 
 
 def _check_features(features: dict, embedding: dict) -> None:

@@ -3,7 +3,7 @@
 import os
 import stat
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 import soundfile
@@ -39,7 +39,7 @@ def header(path: str | Path, channels: int = 2) -> Sound:
     other than it holds, or that has another rate or other channels.
     """
     with error_prefix(path):
-        with _opened(path) as file:
+        with opened(path) as file:
             sound = walk(file)
         if sound.channels < channels:
             raise NearfarError(
@@ -90,12 +90,12 @@ def content(path: str | Path, channels: int = 2) -> Content:
     return Content(len(wave), float(max(wave.max(), -wave.min())), float(10 * np.log10(nn / ff)))
 
 
-def _opened(path):
+def opened(path: str | Path) -> BinaryIO:
     """Return the file, open to read. Raises NearfarError where it is no file or may not be read."""
     try:
         kind = os.stat(path).st_mode
         if not stat.S_ISREG(kind):  # opening a pipe would wait for its writer
-            raise NearfarError(f"is {'a folder' if stat.S_ISDIR(kind) else 'no file'}, not a wav file; remove it")
+            raise NearfarError(f"is {'a folder' if stat.S_ISDIR(kind) else 'no file'}, not a recording; remove it")
         return open(path, "rb")
     except FileNotFoundError:
         raise NearfarError("no such file; copy it again or correct the name") from None
@@ -112,7 +112,7 @@ def _decoded(path, sound):
             known = file.frames
             wave = file.read(sound.frames, dtype="float32", always_2d=True)
     except (soundfile.LibsndfileError, OSError) as error:
-        raise NearfarError(f"not a readable wav file ({_reason(error)}); record or copy it again") from error
+        raise NearfarError(f"not a readable wav file ({reason_of(error)}); record or copy it again") from error
     if wave.shape != (sound.frames, sound.channels) or (known != sound.frames and not sound.streamed):
         raise NearfarError(
             f"libsndfile reads {known} frames of {wave.shape[1]} channels where the header says {sound.frames} of "
@@ -121,5 +121,6 @@ def _decoded(path, sound):
     return wave
 
 
-def _reason(error):
+def reason_of(error: Exception) -> str:
+    """Return what libsndfile or the system says of a file, without its name."""
     return str(error).split(": ")[-1].strip().rstrip(".") or type(error).__name__

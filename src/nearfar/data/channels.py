@@ -1,10 +1,12 @@
 """What the samples of a machine's clips make doubtful, where they may be right all the same."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
-from nearfar.data.audio import FAR, NEAR, Content, read_clip
+from nearfar.data.audio import FAR, NEAR, Content
+from nearfar.data.places import read_place
 
 BEYOND = 2.0  # 6 dB over full scale: filters and resampling overshoot by less, other units by more
 LEAST = 1.0  # dB between near and far without which nothing tells them apart
@@ -12,10 +14,10 @@ OTHERS = 20  # clips of which the usual lead is taken
 FARTHEST = 512  # frames (32 ms, 11 m of air) within which the lead is looked for
 
 
-def doubts(clips: dict[Path, Content]) -> list[tuple[Path, str]]:
+def doubts(clips: Mapping[Path | str, Content]) -> list[tuple[Path | str, str]]:
     """Return (clip, doubt) pairs for clips with samples far beyond [-1, 1] and for those that look swapped.
 
-    clips: what the samples of each clip of one machine say.
+    clips: what the samples of each clip of one machine say, by its place.
     """
     loud = [(path, "has samples far beyond [-1, 1]; scale it if its unit is another") for path in _beyond(clips)]
     return loud + [
@@ -46,5 +48,5 @@ def _swapped(clips):
     if abs(usual) < LEAST or not mirrored:
         return []
     others = [path for path in clips if path not in mirrored]
-    ahead = np.median([lead(read_clip(path)) for path in others[:: -(-len(others) // OTHERS)]])
-    return [path for path in sorted(mirrored) if ahead * lead(read_clip(path)) <= 0]
+    ahead = np.median([lead(read_place(path)) for path in others[:: -(-len(others) // OTHERS)]])
+    return [path for path in sorted(mirrored) if ahead * lead(read_place(path)) <= 0]

@@ -2,14 +2,14 @@
 
 import sys
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from nearfar.data.audio import RATE, Content, content
+from nearfar.data.audio import RATE, content
 from nearfar.data.channels import doubts
 from nearfar.data.dataset import refuse_unreadable, wav_files
 from nearfar.data.names import parse
@@ -22,14 +22,17 @@ STRETCH = 10  # times the median: arrays of all clips are as long as the longest
 HARMLESS = 20.0  # seconds: what EAT-small, the least of our backbones, has positions for
 
 
-def clip_table(machine: str, folder: str | Path, split: str, train: str | Path | None = None) -> pa.Table:
+def clip_table(
+    machine: str, folder: str | Path, split: str, train: str | Path | None = None, channels: int = 2
+) -> pa.Table:
     """Return the table of all clips in ``folder``/``split``, sorted by file name, and warn of doubtful ones.
 
-    Columns: file, path, machine, section, split, domain, label, attribute (text), frames, content (a digest of the
-    file). domain and label are null where the name does not tell. Every clip is read, so that what is wrong with one is
-    said here, once, before any job computes. train: the path of the training clips' table, which tells how long the
-    clips of the machine usually are. Raises NearfarError for a folder that cannot be listed, a clip with a malformed
-    name or that nearfar.data.audio refuses, one far longer than the others, and clips that do not suffice.
+    Columns: file, path, place (what nearfar.data.places reads), recording and start (of it, in seconds), machine,
+    section, split, domain, label, attribute (text), frames, content (a digest). domain and label are null where the
+    name does not tell. Every clip is read, so that what is wrong with one is said here, once, before any job computes.
+    train: the path of the training clips' table, which tells how long the clips of the machine usually are; channels: 1
+    where there is one microphone. Raises NearfarError for a folder that cannot be listed, a clip with a malformed name
+    or that nearfar.data.audio refuses, one far longer than the others, and clips that do not suffice.
     """
     refuse_unreadable(folder)
     rows, contents = [], {}
@@ -37,13 +40,19 @@ def clip_table(machine: str, folder: str | Path, split: str, train: str | Path |
         path = Path(folder, split, file)
         with error_prefix(folder):
             name = parse(file, split)
-        contents[path] = content(path)
-        known = {"file": file, "path": str(path), "machine": machine}
-        rows.append(known | name._asdict() | {"frames": contents[path].frames, "content": digest(path)})
+        contents[path] = content(path, channels)
+        known = {"file": file, "path": str(path), "place": str(path), "recording": file, "start": 0.0}
+        known |= {"machine": machine} | name._asdict()
+        rows.append(known | {"frames": contents[path].frames, "content": digest(path)})
     refuse_unusable(machine, folder, split, rows)
     usual = read_table(train)["frames"] if train else [clip.frames for clip in contents.values()]
     refuse_longer({path: clip.frames / RATE for path, clip in contents.items()}, float(np.median(usual)) / RATE)
-    warn(contents)
+    warn(doubts(contents))
+    return table_of(rows)
+
+
+def table_of(rows: Sequence[dict[str, Any]]) -> pa.Table:
+    """Return the rows of a clip table, dicts of its columns, as a table."""
     columns = {key: [row[key] for row in rows] for key in rows[0]}
     columns["domain"] = pa.array(columns["domain"], pa.string())
     columns["label"] = pa.array(columns["label"], pa.string())
@@ -83,9 +92,9 @@ def refuse_longer(seconds: dict[Path, float], usual: float) -> None:
             )
 
 
-def warn(contents: dict[Path, Content]) -> None:
+def warn(doubtful: Iterable[tuple[str | Path, str]]) -> None:
     """Print the doubts of a machine's clips on stderr, a line a kind with the number of clips and the first."""
-    for line in gathered(doubts(contents)):
+    for line in gathered(doubtful):
         print(f"nearfar: warning: {line}", file=sys.stderr, flush=True)
 
 

@@ -3,9 +3,11 @@
 import errno
 import os
 import stat
+from collections.abc import Mapping
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from nearfar.data.names import LABELLED
 from nearfar.errors import NearfarError, one_line
@@ -16,6 +18,21 @@ SPLITS = ("train", "test")
 NO_MACHINES = {"__MACOSX", "lost+found"}  # what unpacking and disks leave behind
 AUDIO = {".wav", ".wave", ".flac", ".aif", ".aiff", ".aifc", ".w64", ".rf64", ".mp3", ".m4a", ".ogg", ".opus"}
 LONGEST_NAME = 150  # bytes of a machine's name: files are named after it and a detector or view, of 255 in all
+
+
+def is_own(data: Mapping[str, Any]) -> bool:
+    """Return whether the configuration's ``data`` are somebody's own recordings, not of the challenge's layout."""
+    return data["clips"] is not None or data["layout"] == "folders"
+
+
+def skips(data: Mapping[str, Any]) -> bool:
+    """Return whether clips that cannot be used are left out: of own recordings, unless bad_clips says otherwise."""
+    return (data["bad_clips"] or ("skip" if is_own(data) else "refuse")) == "skip"
+
+
+def caps(data: Mapping[str, Any]) -> bool:
+    """Return whether folds and components are capped where there are few clips, by few_clips as for ``skips``."""
+    return (data["few_clips"] or ("cap" if is_own(data) else "refuse")) == "cap"
 
 
 @cache

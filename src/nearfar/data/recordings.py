@@ -15,7 +15,7 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 import soundfile
 
-from nearfar.data.audio import ALIKE, RATE, SHORTEST, SILENCE, _opened, _reason
+from nearfar.data.audio import ALIKE, RATE, SHORTEST, SILENCE, opened, reason_of
 from nearfar.data.channels import BEYOND
 from nearfar.data.container import walk
 from nearfar.errors import NearfarError, error_prefix
@@ -143,14 +143,14 @@ def scan(recording: Recording, start: float = 0.0, seconds: float | None = None)
 @contextmanager
 def _decoder(path: str | Path) -> Iterator[tuple[soundfile.SoundFile, Info]]:
     """Give a recording's decoder and Info; what goes wrong inside becomes a NearfarError that names it."""
-    with error_prefix(path), _opened(path) as raw:
+    with error_prefix(path), opened(path) as raw:
         if not os.fstat(raw.fileno()).st_size:
             raise NearfarError("is empty (0 bytes); record or copy it again")
         try:
             with soundfile.SoundFile(os.fsencode(path)) as file:
                 yield file, _info(file, raw)
         except (soundfile.LibsndfileError, OSError) as error:
-            raise NearfarError(f"cannot be decoded ({_reason(error)}); copy it again or convert it to wav") from error
+            raise NearfarError(f"cannot be decoded ({reason_of(error)}); copy it again or convert it to wav") from error
         except MemoryError:
             raise NearfarError("does not fit in memory; cut it by data.window") from None
 

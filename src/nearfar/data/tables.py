@@ -4,9 +4,10 @@ import csv
 import os
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from nearfar.data.dataset import LONGEST_NAME
 from nearfar.data.documents import read_bytes
@@ -56,6 +57,26 @@ def read_entries(table: str | Path) -> Entries:
             more = f" (and {len(faults) - 5} more)" if len(faults) > 5 else ""
             raise NearfarError("; ".join(faults[:5]) + more)
     return by_machine(entries)
+
+
+def entries_of(data: Mapping[str, Any]) -> Entries:
+    """Return the recordings by machine that the configuration's ``data`` asks for: a table's, or a folder's."""
+    return read_entries(data["clips"]) if data["clips"] is not None else folder_entries(data["root"])
+
+
+@cache
+def folder_entries(root: str) -> Entries:
+    """Return the recordings below a folder by machine, as nearfar import understands them.
+
+    Raises NearfarError where nothing tells normal recordings from those to be judged.
+    """
+    from nearfar.data.importing import look, understand  # with numpy and pyarrow: only where it is asked for
+
+    machines, _ = understand(look(root).recordings, os.path.basename(os.path.abspath(root)))
+    if not machines:
+        raise NearfarError(f"{root}: no recordings in normal/ and new/, or train/ and test/; see nearfar import {root}")
+    rows = [(machine, asdict(clip)) for machine, clips in machines.items() for clip in clips]
+    return by_machine(_entry(row | {"machine": machine}, root) for machine, row in rows)
 
 
 def by_machine(entries: Iterable[Entry]) -> Entries:

@@ -70,10 +70,10 @@ def test_what_is_no_file_is_said_to_be_none(tmp_path):
     for name in ("absent.wav", "link.wav", "absent/a.wav"):
         with pytest.raises(NearfarError, match=f"{name}: no such file; copy it again or correct the name"):
             header(tmp_path / name)
-    with pytest.raises(NearfarError, match="is a folder, not a wav file"):
+    with pytest.raises(NearfarError, match="is a folder, not a recording"):
         header(tmp_path)
     os.mkfifo(tmp_path / "pipe.wav")
-    with pytest.raises(NearfarError, match="pipe.wav: is no file, not a wav file"):
+    with pytest.raises(NearfarError, match="pipe.wav: is no file, not a recording"):
         header(tmp_path / "pipe.wav")
     with pytest.raises(NearfarError, match=r"cannot be read \(File name too long"):
         header(tmp_path / ("x" * 300))
