@@ -11,7 +11,13 @@ rule factory:
     params:
         **{
             key: config["factory"][key]
-            for key in ("seconds", "train_source", "train_target", "test")
+            for key in (
+                "seconds",
+                "train_source",
+                "train_target",
+                "test",
+                "noise_sources",
+            )
         },
         seed=config["seed"],
         sources=sources("workflow/scripts/factory/factory.py"),
