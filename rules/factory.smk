@@ -9,10 +9,7 @@ rule factory:
     conda:
         "../envs/nearfar.yaml"
     params:
-        **{
-            key: config["factory"][key]
-            for key in ("seconds", "train_source", "train_target", "test")
-        },
+        **{key: value for key, value in config["factory"].items() if key != "machines"},
         seed=config["seed"],
         sources=sources("workflow/scripts/factory/factory.py"),
     script:

@@ -44,6 +44,16 @@ def test_the_default_configuration_is_accepted():
     assert len(numbers(CONFIG)) > 80
 
 
+@pytest.mark.parametrize("machines", [["fan", "fan_2", "gearbox_02", "slider_b"], ["slider_2"]])
+def test_several_machines_of_a_kind_may_be_simulated(machines):
+    settings.check(with_value(("factory", "machines"), machines), SCHEMA)
+
+
+@pytest.mark.parametrize("machine", ["pump", "fann_2", "2_fan", "fan_", "fan_2_3", "fan 2", "Fan", "fan_../x", "", 2])
+def test_a_machine_of_an_unknown_kind_or_another_name_is_refused(machine):
+    assert refused(with_value(("factory", "machines"), ["fan", machine])).startswith("factory.machines.1: ")
+
+
 @pytest.mark.parametrize("text", [".nan", ".inf", "-.inf"])
 def test_a_number_that_is_none_is_refused_at_every_key(text):
     for keys in numbers(CONFIG):

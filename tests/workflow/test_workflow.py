@@ -13,7 +13,8 @@ from nearfar.jobs.files import read_table, read_vectors
 
 FEATURES = CONFIG["features"]
 SMALL = {
-    "factory": {"machines": ["fan", "slider"], "seconds": 1.5, "train_source": 26, "train_target": 6, "test": 5},
+    "factory": CONFIG["factory"]
+    | {"machines": ["fan", "slider"], "seconds": 1.5, "train_source": 26, "train_target": 6, "test": 5},
     "features": {
         "eat": {
             "channels": ["near", "far"],

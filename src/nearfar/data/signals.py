@@ -17,7 +17,7 @@ SIGNALS = (*CHANNELS, "residual")
 WINDOW, HOP = 1024, 512  # samples, 64 and 32 ms
 PEAK = 0.9  # of both channels, before what is added to a power
 HEARD = 50  # training clips that the judgement of a far microphone rests on
-# The simulated machines have 0.15 to 0.22 and 3.7 dB; emulated ones, deep in noise that both hear, 0.11 and 0.1 to 0.3
+# The simulated machines have 0.11 to 0.19 and 3.6 dB; emulated ones, deep in noise that both hear, 0.11 and 0.1 to 0.3
 # dB; two microphones 7 cm apart, −6 to 6 dB above diffuse noise, 0.17 to 0.67 and less than 0.1 dB (docs/evidence.md).
 COHERENT, LEVEL = 0.15, 1.5  # mean coherence above which, and dB below which, far is not far
 LEAST = 1e-12  # added to the far power, so that a silent far channel takes nothing away

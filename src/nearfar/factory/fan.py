@@ -61,13 +61,10 @@ def sound(fan: Fan, speed: float, load: float, n: int, rng: np.random.Generator,
 
 def _tones(fan, cycles, rng):
     """Return (n,) blade-pass harmonics and, weaker, shaft harmonics, unit RMS."""
-    out = np.zeros(len(cycles))
-    for k in range(1, 9):
-        level = -fan.fall * (k - 1) + rng.normal(0, 1.0)
-        out += signals.decibels(level) * signals.tone(cycles, k * fan.blades, rng)
-    for k in range(1, 5):
-        out += signals.decibels(-12 + rng.normal(0, 1.5)) * signals.tone(cycles, k, rng)
-    return signals.unit(out)
+    blades = (signals.decibels(-fan.fall * k + rng.normal(0, 1.0)) for k in range(8))
+    turns = (signals.decibels(-12 + rng.normal(0, 1.5)) for _ in range(4))
+    out = signals.harmonics(fan.blades * cycles, blades, rng)
+    return signals.unit(out + signals.harmonics(cycles, turns, rng))
 
 
 def _flow(fan, cycles, ratio, load, rng, fault):

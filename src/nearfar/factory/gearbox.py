@@ -68,12 +68,10 @@ def _mesh(gearbox, cycles, load, rng, fault):
     swing = signals.tone(driven, 1, rng)
     envelope = (1 + gearbox.depth[0] * signals.tone(cycles, 1, rng)) * (1 + depth * swing)
     bent = 0.02 * load / gearbox.teeth[0] * swing  # cycles by which the teeth lag under load
-    out = np.zeros(len(cycles))
-    for k in range(1, 13):
-        worn = min(k - 1, 5) * 1.6 * fault.amount("wear")
-        level = -gearbox.fall * (k - 1) + worn + rng.normal(0, 1.2)
-        out += signals.decibels(level) * signals.tone(cycles + bent, k * gearbox.teeth[0], rng)
-    return signals.unit(out) * envelope
+    worn = 1.6 * fault.amount("wear")
+    levels = (min(k, 5) * worn - gearbox.fall * k + rng.normal(0, 1.2) for k in range(12))
+    teeth = gearbox.teeth[0] * (cycles + bent)
+    return signals.unit(signals.harmonics(teeth, map(signals.decibels, levels), rng)) * envelope
 
 
 def _chips(gearbox, n, fault):

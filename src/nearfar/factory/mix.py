@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import lru_cache
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -32,45 +33,61 @@ class Clip:
     fault: str = ""  # one of faults.KINDS for an anomaly
 
     @property
+    def model(self) -> ModuleType:
+        """How its kind of machine sounds, one of MODELS."""
+        return MODELS[kind(self.machine)]
+
+    @property
     def condition(self) -> tuple[int, int]:
         """Speed and load: every fault meets every condition of its domain."""
-        conditions = MODELS[self.machine].CONDITIONS[self.domain]
+        conditions = self.model.CONDITIONS[self.domain]
         return conditions[sum(divmod(self.number, len(faults.KINDS))) % len(conditions)]
 
     @property
     def name(self) -> str:
         """File name in the challenge's layout."""
         speed, load = self.condition
-        attributes = "noAttribute" if MODELS[self.machine].HIDDEN else f"spd_{speed}_load_{load}"
+        attributes = "noAttribute" if self.model.HIDDEN else f"spd_{speed}_load_{load}"
         return f"section_00_{self.domain}_{self.split}_{self.label}_{self.number:04d}_{attributes}.wav"
 
 
+def kind(machine: str) -> str:
+    """Return the kind of a machine, which stands before the first ``_`` of its name: that of fan_2 is fan."""
+    return machine.partition("_")[0]
+
+
 @lru_cache(maxsize=8)
-def place(machine: str, variant: int) -> tuple[Any, dict[str, tuple[room.Room, tuple[noise.Noise, noise.Noise]]]]:
+def place(
+    machine: str, variant: int, noise_sources: int
+) -> tuple[Any, dict[str, tuple[room.Room, tuple[noise.Noise, ...]]]]:
     """Draw machine ``variant`` with its hall and noise.
 
-    Returns the machine's constants and, for each domain, (room, (noise, noise)).
+    Returns the machine's constants and, for each domain, the room and a noise for each of its noise sources.
     """
 
     def rng(*words):
         return np.random.default_rng(seed_for(variant, *words))
 
-    hall = room.draw(rng("room"))
+    hall = room.draw(rng("room"), noise_sources)
     halls = {"source": hall, "target": room.shifted(hall, rng("room", "target"))}
-    return MODELS[machine].draw(rng("machine")), {
-        domain: (halls[domain], tuple(noise.draw(rng("noise", domain, i)) for i in range(2))) for domain in halls
+    return MODELS[kind(machine)].draw(rng("machine")), {
+        domain: (hall, tuple(noise.draw(rng("noise", domain, i)) for i in range(noise_sources)))
+        for domain, hall in halls.items()
     }
 
 
-def parts(clip: Clip, seconds: float, seed: int, variant: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+def parts(
+    clip: Clip, seconds: float, seed: int, *, noise_sources: int, variant: int | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Return machine and noise, each (2, samples) of near and far; their sum is the clip.
 
+    The noise sources sound independently of each other, each from a place of its own to both microphones.
     ``variant`` draws a machine, hall and noise of its own; the data set's follows from ``seed``.
     The fault has random numbers of its own: a clip with ``fault=""`` is the same clip, healthy.
     """
     variant = seed_for(seed, clip.machine, "variant") if variant is None else variant
-    constants, domains = place(clip.machine, variant)
-    hall, corners = domains[clip.domain]
+    constants, domains = place(clip.machine, variant, noise_sources)
+    hall, noises = domains[clip.domain]
 
     def rng(*words):
         return np.random.default_rng(
@@ -79,11 +96,11 @@ def parts(clip: Clip, seconds: float, seed: int, variant: int | None = None) -> 
 
     n = round(seconds * signals.RATE) + LEAD
     fault = faults.draw(clip.fault, rng("fault"))
-    dry = MODELS[clip.machine].sound(constants, *clip.condition, n, rng("machine"), fault)
+    dry = clip.model.sound(constants, *clip.condition, n, rng("machine"), fault)
     responses = room.paths(hall, rng("room"))
     both = _radiated(dry, hall, responses, rng("leak"), fault)
     machine = room.heard(both, responses[:2])[:, LEAD:]
-    around = np.stack([noise.sound(corner, n, rng("noise", i)) for i, corner in enumerate(corners)])
+    around = np.stack([noise.sound(one, n, rng("noise", i)) for i, one in enumerate(noises)])
     return scaled(machine, room.heard(around, responses[2:])[:, LEAD:], clip.number, SNR[clip.domain])
 
 

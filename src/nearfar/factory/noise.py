@@ -47,8 +47,8 @@ def sound(noise: Noise, n: int, rng: np.random.Generator) -> np.ndarray:
 
     out = signals.noise(n, gain, rng) * (1 + 0.1 * signals.slow(n, 2.0, rng))
     cycles = signals.shaft(noise.hum, n, rng)
-    hum = sum(a * signals.tone(cycles, k, rng) for k, a in enumerate(noise.partials, 1))
-    out += signals.decibels(noise.hum_level + rng.normal(0, 2)) * signals.unit(hum)
+    hum = signals.unit(signals.harmonics(cycles, noise.partials, rng))
+    out += signals.decibels(noise.hum_level + rng.normal(0, 2)) * hum
     times = np.sort(rng.integers(0, n, rng.poisson(noise.blows * n / signals.RATE)))
     strengths = signals.decibels(noise.blow_level + rng.uniform(-6, 3, len(times)))
     return signals.unit(out + signals.ringing(n, times, strengths, noise.modes, rng, decay=0.03))

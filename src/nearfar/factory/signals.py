@@ -1,6 +1,6 @@
 """Building blocks of the simulated sounds: shafts, shaped noise, slow wander, resonances, ringing."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 
@@ -38,6 +38,16 @@ def shaft(hertz: float, n: int, rng: np.random.Generator, wander: float = 0.002)
 def tone(cycles: np.ndarray, order: float, rng: np.random.Generator) -> np.ndarray:
     """Return (n,) a sine of ``order`` periods a cycle and random phase."""
     return np.sin(2 * np.pi * (order * cycles + rng.uniform()))
+
+
+def harmonics(cycles: np.ndarray, amplitudes: Iterable[float], rng: np.random.Generator) -> np.ndarray:
+    """Return (n,) the sum of ``tone`` of orders 1, 2, … at ``amplitudes``: powers of one turn, which is cheaper."""
+    turn = np.exp(2j * np.pi * cycles)
+    out = np.zeros_like(turn)
+    for factor in [a * np.exp(2j * np.pi * rng.uniform()) for a in amplitudes][::-1]:
+        out += factor
+        out *= turn
+    return out.imag
 
 
 def filtered(x: np.ndarray, gain: Gain) -> np.ndarray:

@@ -21,6 +21,7 @@ from nearfar.seeds import seed_for
 SPEEDS, LOADS = (-1.0, 7.0), (1.0, 3.0)  # beyond the data set's 1…4 and 1…3: 0.64 to 1.6 times the nominal speed
 LEVEL, NOISE = 12.0, 9.0  # half the spread of the level, and of the noise against the data set's, dB
 TILT, COLOUR = 3.0, 4.0  # of the whole recording: half the spread of dB an octave; sd of dB at each of noise.KNOTS
+NOISE_SOURCES = 2  # of a hall, as in those that the shipped model has heard
 WALL = 0.05  # what is nearer to a wall counts as outside, m
 
 
@@ -49,7 +50,7 @@ def simulated(number: int, seconds: float, seed: int) -> np.ndarray:
     machine, domain = list(mix.MODELS)[number // 2 % len(mix.MODELS)], ("source", "target")[number % 2]
     condition = rng.uniform(*SPEEDS), rng.uniform(*LOADS)
     clip = AnyClip(machine, domain, "pretraining", "normal", number, condition=condition)
-    alone, around = mix.parts(clip, seconds, seed, _variant(machine, number // 2))
+    alone, around = mix.parts(clip, seconds, seed, noise_sources=NOISE_SOURCES, variant=_variant(machine, number // 2))
     both = alone + signals.decibels(rng.uniform(-NOISE, NOISE)) * around
     gain = _colour(rng)
     both = np.stack([signals.filtered(channel, gain) for channel in both])
@@ -61,7 +62,7 @@ def _variant(machine, number):
     """Return the ``number``-th variant of a machine, or a stand-in where its hall is too small for it."""
     for attempt in count():
         variant = -1 - number - attempt * 10**6
-        halls = [hall for hall, _ in mix.place(machine, variant)[1].values()]
+        halls = [hall for hall, _ in mix.place(machine, variant, NOISE_SOURCES)[1].values()]
         if all(_inside(np.concatenate([hall.sources, hall.mics]), hall.size) for hall in halls):
             return variant
 

@@ -21,7 +21,7 @@ from nearfar.jobs import files
 from nearfar.jobs.job import logged
 
 LARGE = np.random.default_rng(0).standard_normal(100_000)
-FACTORY = {"seconds": 2, "train_source": 4, "train_target": 2, "test": 1, "seed": 0}
+FACTORY = {"seconds": 2, "train_source": 4, "train_target": 2, "test": 1, "noise_sources": 4, "seed": 0}
 WRITERS = {
     "text": lambda path: files.write_text(path, "x" * 800_000),
     "table": lambda path: files.write_table(path, {"score": LARGE}),

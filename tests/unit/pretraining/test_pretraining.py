@@ -240,7 +240,7 @@ def test_inputs_are_not_the_data_set(monkeypatch):
     """Its variants are 32-bit numbers, these are negative; all machines, both domains and healthy clips only."""
     seen = []
 
-    def parts(clip, seconds, seed, variant):
+    def parts(clip, seconds, seed, *, noise_sources, variant):
         seen.append((clip.machine, clip.domain, variant))
         assert clip.fault == "" and clip.label == "normal" and variant < 0
         return np.ones((2, 16000)), np.ones((2, 16000))

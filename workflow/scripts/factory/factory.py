@@ -12,5 +12,6 @@ if __name__ == "__main__":
             train_source=snakemake.params.train_source,
             train_target=snakemake.params.train_target,
             test=snakemake.params.test,
+            noise_sources=snakemake.params.noise_sources,
             seed=snakemake.params.seed,
         )
