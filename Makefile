@@ -10,10 +10,8 @@ setup: .venv/.ready
 	envs/setup.sh
 
 run: setup
-	@touch .venv/.started
 	@$(BIN)/python -m nearfar.jobs.runs # after a kill: takes the dead run's locks away
 	$(BIN)/snakemake --cores $(CORES) $(TARGET)
-	@for table in $(TARGET); do [ $$table -nt .venv/.started ] || $(BIN)/nearfar table $$table; done
 
 lint: setup
 	$(BIN)/ruff check .

@@ -31,6 +31,7 @@ include: "rules/comparison.smk"
 include: "rules/challenge/common.smk"
 include: "rules/challenge/submission.smk"
 include: "rules/pretraining.smk"
+include: "rules/jobs.smk"
 
 
 rule all:
@@ -48,10 +49,15 @@ rule all:
         else [],
 
 
+refuse_unknown_targets()
+print_results_when_idle()
+
+
 onstart:
     stopping(files.refuse_unwritable, config["results"])
+    announce_autoencoders()
     start_jobs_at_once()
 
 
 onsuccess:
-    print_tables()
+    print_results()

@@ -54,7 +54,7 @@ def copied(folder):
     path.write_text(yaml.safe_dump(config))
     (folder / ".venv").mkdir()
     for entry in (ROOT / ".venv").resolve().iterdir():
-        if entry.name not in (".ready", ".started"):
+        if entry.name != ".ready":
             (folder / ".venv" / entry.name).symlink_to(entry)
     (folder / ".venv/.ready").touch()
     return folder

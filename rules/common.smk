@@ -180,24 +180,3 @@ def normalized_scores(detectors):
         for name in detectors
         for path in of_machines("normalized/%s/{machine}.parquet" % name)
     ]
-
-
-def start_jobs_at_once():
-    """Take the limit on the jobs started a second off a local run.
-
-    For its sake Snakemake (9.27) looks through all ready jobs again a second after each time that it did, so with every
-    job that ends once more a second, and waits for the last of these timers before it exits.
-    """
-    if workflow.local_exec and hasattr(workflow.scheduler, "job_rate_limiter"):
-        workflow.scheduler.job_rate_limiter = None
-
-
-def print_tables():
-    """Print the tables that this run was asked for, all systems' where it named none."""
-    from nearfar.systems.tables import readable
-
-    tables = [results(f"{system}/eval.csv") for system in config["systems"]]
-    named = [word for word in sys.argv[1:] if word.startswith(results(""))]
-    for table in [path for path in tables if path in named or not named]:
-        if Path(table).exists():
-            print(readable(Path(table).read_text(encoding="utf-8"), f"\n{table}"))

@@ -105,9 +105,12 @@ def evaluate(arguments: argparse.Namespace) -> None:
 
 def add_compare(commands: argparse._SubParsersAction) -> None:
     """Declare ``nearfar compare``."""
-    parser = commands.add_parser("compare", help="print intervals and paired differences of folders of score files")
+    parser = commands.add_parser("compare", help="print what differs between folders of score files, or two of results")
     parser.add_argument(
-        "folders", nargs="+", metavar="DIR", help="with anomaly_score_<machine>_section_00_test.csv files"
+        "folders",
+        nargs="+",
+        metavar="DIR",
+        help="with anomaly_score_<machine>_section_00_test.csv files, or the results of a run",
     )
     parser.add_argument("--truth", metavar="DIR", help="with <machine>.csv files of file,label,domain rows")
     parser.add_argument("--seed", type=int, default=0, help="of the bootstrap's draws")
@@ -116,11 +119,13 @@ def add_compare(commands: argparse._SubParsersAction) -> None:
 
 
 def compare(arguments: argparse.Namespace) -> None:
-    """Print the comparison of folders of score files. Raises NearfarError where they do not match."""
+    """Print the comparison of folders of score files or of results. Raises NearfarError where they do not match."""
     from nearfar.comparison.compare import compare_folders
+    from nearfar.comparison.results import compare_results, is_results
     from nearfar.jobs.files import write_text
 
-    page = compare_folders(arguments.folders, arguments.truth, seed=arguments.seed)
+    compared = compare_results if any(map(is_results, arguments.folders)) else compare_folders
+    page = compared(arguments.folders, arguments.truth, seed=arguments.seed)
     print(page, end="")
     if arguments.out:
         write_text(arguments.out, page)
@@ -128,21 +133,20 @@ def compare(arguments: argparse.Namespace) -> None:
 
 def add_table(commands: argparse._SubParsersAction) -> None:
     """Declare ``nearfar table``."""
-    parser = commands.add_parser("table", help="print an eval.csv for reading")
-    parser.add_argument("file", metavar="FILE.csv")
+    parser = commands.add_parser("table", help="print a result for reading, of a long table the first rows")
+    parser.add_argument("file", metavar="FILE", help="csv or Markdown")
     parser.set_defaults(run=table)
 
 
 def table(arguments: argparse.Namespace) -> None:
-    """Print the table in a file. Raises NearfarError where there is no such file, or one that is no table of Ω."""
+    """Print the table in a file. Raises NearfarError where there is no such file, and as ``printed``."""
     from pathlib import Path
 
-    from nearfar.data.documents import read_bytes
-    from nearfar.systems.tables import readable
+    from nearfar.systems.results import printed
 
     if not Path(arguments.file).is_file():
         raise NearfarError(f"{arguments.file}: no such file; make it with snakemake --cores 2 {arguments.file}")
-    print(readable(read_bytes(arguments.file).decode(errors="replace"), arguments.file))
+    print(printed(arguments.file))
 
 
 def add_verify(commands: argparse._SubParsersAction) -> None:

@@ -1,0 +1,53 @@
+"""A result as it is printed: a table laid out for reading, or a page as it is."""
+
+import csv
+import io
+from pathlib import Path
+
+from nearfar.data.documents import read_bytes
+from nearfar.errors import NearfarError, error_prefix, one_line
+from nearfar.systems.tables import COLUMNS, readable
+
+ROWS = 20  # of a table that is longer than tables of Ω are
+TABLES = (".csv", ".md")  # what can be printed, by the end of its name
+LARGEST = 2**26  # bytes; a ranking takes a hundred a clip
+
+
+def printed(path: str | Path) -> str:
+    """Return the text of a csv or Markdown file under its path, of a long table the first ROWS.
+
+    Raises NearfarError for a file that is neither or cannot be read, for a csv file without rows, and as ``readable``.
+    """
+    title = one_line(str(path))
+    if not title.endswith(TABLES):
+        raise NearfarError(f"{title}: neither a csv table nor a Markdown page; give one of those")
+    with error_prefix(path):
+        text = read_bytes(path, LARGEST).decode(errors="replace")
+    if title.endswith(".md"):
+        return f"{title}\n{text.rstrip()}"
+    rows = list(csv.reader(io.StringIO(text)))
+    if not rows:
+        raise NearfarError(f"{title}: an empty table; delete it and make it again")
+    return readable(text, title) if rows[0][1:] == list(COLUMNS[1:]) else _head(rows, title)
+
+
+def _head(rows, title):
+    """Return the first rows in columns, numbers to the right."""
+    shown = [row + [""] * (len(rows[0]) - len(row)) for row in rows[: 1 + ROWS]]
+    columns = [[one_line(cell) for cell in column] for column in zip(*shown, strict=False)]
+    columns = [_aligned(column) for column in columns]
+    lines = ["  ".join(cells).rstrip() for cells in zip(*columns, strict=True)]
+    hidden = len(rows) - len(shown)
+    return "\n".join([title, *lines, *([f"… and {hidden} more rows in {title}"] if hidden else [])])
+
+
+def _aligned(column):
+    width = max(map(len, column))
+    return [cell.rjust(width) if all(map(_number, column[1:])) else cell.ljust(width) for cell in column]
+
+
+def _number(cell):
+    try:
+        return float(cell or 0) is not None
+    except ValueError:
+        return False
