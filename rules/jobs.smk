@@ -14,7 +14,7 @@ def refuse_unknown_targets():
         ("snakemake", "snakemake/__main__.py")
     ):
         return
-    words = [word for word in sys.argv[1:] if word[0:1] != "-" and not known(word)]
+    words = [w for w in sys.argv[1:] if w and w[0] != "-" and not known(w)]
     if not words:
         return
     from snakemake.cli import get_argument_parser

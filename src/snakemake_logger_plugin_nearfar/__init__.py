@@ -63,13 +63,10 @@ class LogHandler(LogHandlerBase):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write a line, or none."""
-        event, text = getattr(record, "event", None), record.getMessage()
-        if self.everything:
-            self.theirs.emit(record)
-        elif event in self.ours:
-            self.ours[event](record)
-        elif event in (None, LogEvent.ERROR) and not text.startswith(SILENT):
-            self._pass_on(record, text)
+        try:
+            self._tell(record)
+        except Exception:  # as logging has it: what cannot be told ends no run
+            self.handleError(record)
 
     def close(self) -> None:
         """Repeat the failures, a line each: this is the last that is heard of a run."""
@@ -77,6 +74,15 @@ class LogHandler(LogHandlerBase):
             self._write(line)
         self.jobs = Jobs()
         super().close()
+
+    def _tell(self, record):
+        event, text = getattr(record, "event", None), record.getMessage()
+        if self.everything:
+            self.theirs.emit(record)
+        elif event in self.ours:
+            self.ours[event](record)
+        elif event in (None, LogEvent.ERROR, LogEvent.GROUP_ERROR) and not text.startswith(SILENT):
+            self._pass_on(record, text)
 
     def _planned(self, record):
         self.jobs.plan(record.stats, record.created)
@@ -96,8 +102,7 @@ class LogHandler(LogHandlerBase):
 
     def _failed(self, record):
         name = self.jobs.fail(record.jobid, record.log, record.rule_msg)
-        if not self.everything:
-            self._write(f"{_clock(record)}  failed: {name}")
+        self._write(f"{_clock(record)}  failed: {name}")
 
     def _pass_on(self, record, text):
         """Write a message that is not about jobs; of an error of ours, the line alone and not where it was raised."""

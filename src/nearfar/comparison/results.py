@@ -105,7 +105,7 @@ def _side_by_side(one: dict, other: dict, seed: int, resamples: int) -> Iterator
 
 
 def _draws(one, other, seed, resamples):
-    """Return the METRICS of a section in both folders under the same draws, (1 + draws, 1, 5) each; unpaired 0 draws."""
+    """Return the METRICS of a section in both folders under the same draws, (draws, 1, 5) each; unpaired one draw."""
     if _same_clips(one.part, other.part):
         return [resample([row.part], seed=seed, resamples=resamples) for row in (one, other)]
     return [row.metrics[None, None] for row in (one, other)]

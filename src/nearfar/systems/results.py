@@ -24,7 +24,7 @@ def printed(path: str | Path) -> str:
     with error_prefix(path):
         text = read_bytes(path, LARGEST).decode(errors="replace")
     if title.endswith(".md"):
-        return f"{title}\n{text.rstrip()}"
+        return "\n".join([title, *(one_line(line, len(line)) for line in text.rstrip().splitlines())])
     rows = list(csv.reader(io.StringIO(text)))
     if not rows:
         raise NearfarError(f"{title}: an empty table; delete it and make it again")
