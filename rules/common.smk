@@ -11,6 +11,7 @@ from nearfar import settings
 from nearfar.errors import NearfarError
 from nearfar.jobs import files, runs
 from nearfar.jobs.digests import digest_of
+from nearfar.jobs.lines import Lines
 from nearfar.jobs.provenance import (
     local_backbone,
     prefer_this_clone,
@@ -30,7 +31,19 @@ def stopping(function, *arguments):
         raise WorkflowError(f"nearfar: {error}") from None
 
 
+def show_a_line_a_job():
+    """Put our lines in the place of Snakemake's words, but for a dry run and --verbose; its log file has them all."""
+    asked = workflow.output_settings
+    if asked.verbose or asked.dryrun:
+        return
+    for handler in list(logger.handlers):
+        if handler.name == "DefaultStreamHandler":  # Snakemake's (9.27)
+            logger.removeHandler(handler)
+            logger.addHandler(Lines(handler))
+
+
 if workflow.is_main_process:
+    show_a_line_a_job()
     stopping(runs.register)
 stopping(runs.reach_python)
 for path in workflow.configfiles:

@@ -1,6 +1,5 @@
 # What surrounds the jobs of a run: what was asked for, what is said of it, how jobs are started.
 import logging
-from logging.handlers import QueueHandler
 
 from snakemake.common import NOTHING_TO_BE_DONE_MSG
 
@@ -27,10 +26,10 @@ def refuse_unknown_targets():
 
 
 def known(word):
-    """Return whether a word is a rule, a file, or what a rule makes."""
+    """Return whether a word is a rule, or what a rule makes."""
     path = word if os.path.isabs(word) else os.path.relpath(word)
-    made = (rule.is_producer(path) for rule in workflow.rules)
-    return workflow.is_rule(word) or os.path.lexists(word) or any(made)
+    made = any(known_rule.is_producer(path) for known_rule in workflow.rules)
+    return made or workflow.is_rule(word)
 
 
 def what_there_is(target):
@@ -70,9 +69,6 @@ def files_of(target):
 
 def print_results():
     """Name what this run was asked for, and print what of it is a table."""
-    for handler in logger.handlers:
-        if isinstance(handler, QueueHandler):
-            handler.queue.join()  # the lines of the last jobs come first
     for path in dict.fromkeys(
         path for target in asked_for() for path in files_of(target)
     ):
@@ -107,7 +103,7 @@ def announce_autoencoders():
     ]
     if jobs and not any("baseline" in target for target in asked_for()):
         logger.info(
-            f"nearfar: this trains autoencoders ({len(jobs)}, one a machine): {targets.listed(takers)} need them"
+            f"nearfar: this trains autoencoders, one a machine ({len(jobs)}), for {targets.listed(takers)}"
         )
 
 

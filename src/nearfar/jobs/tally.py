@@ -18,7 +18,7 @@ class Job:
     began: float
 
 
-class Jobs:
+class Tally:
     """Counts jobs as Snakemake tells of them; times are in seconds since the epoch."""
 
     def __init__(self):

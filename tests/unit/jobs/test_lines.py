@@ -1,18 +1,15 @@
-"""What the logger plugin makes of what Snakemake tells."""
+"""What is made of what Snakemake tells its logger."""
 
 import io
 import logging
-import subprocess
-import sys
-from types import SimpleNamespace
 
 import pytest
-from snakemake.logging import DefaultFormatter
+from snakemake.logging import ColorizingTextHandler, DefaultFilter, DefaultFormatter
+from snakemake.settings.enums import Quietness
 from snakemake_interface_logger_plugins.common import LogEvent
-from snakemake_interface_logger_plugins.registry import LoggerPluginRegistry
 
-from snakemake_logger_plugin_nearfar import LogHandler
-from snakemake_logger_plugin_nearfar.jobs import Job, Jobs, duration, why
+from nearfar.jobs.lines import Lines
+from nearfar.jobs.tally import Job, Tally, duration, why
 
 SILENT_JOB = "ended without a word: killed, or out of memory or time"
 TRACE = "features: 3/4\nTraceback (most recent call last):\n  File …\nValueError: odd\n"
@@ -21,11 +18,11 @@ TRACE = "features: 3/4\nTraceback (most recent call last):\n  File …\nValueErr
 class Run:
     """A handler, and what it writes where every event comes a second after the last."""
 
-    def __init__(self, **settings):
-        settings = {"verbose": False, "dryrun": False, "stdout": False, "nocolor": True} | settings
-        self.handler, self.second = LogHandler(SimpleNamespace(**settings), None), 0
-        self.handler.setFormatter(DefaultFormatter())
-        self.handler.stream = self.handler.theirs.stream = self.stream = io.StringIO()
+    def __init__(self, *quiet):
+        self.stream, self.second = io.StringIO(), 0
+        rules = DefaultFilter(set(quiet), debug_dag=False, verbose=False, dryrun=False, printshellcmds=False)
+        theirs = ColorizingTextHandler(stream=self.stream, formatter=DefaultFormatter(), filter=rules)
+        self.handler = Lines(theirs)
 
     def tell(self, event=None, text="", level=logging.INFO, **facts):
         record = logging.LogRecord("snakemake", level, "", 0, text, None, None)
@@ -54,14 +51,6 @@ class Run:
     def fail(self, number, *logs, said=None):
         facts = {"jobid": number, "rule_name": "r", "log": list(logs), "rule_msg": said}
         return self.tell(LogEvent.JOB_ERROR, "Error in rule", logging.ERROR, **facts)
-
-
-def test_snakemake_finds_it_by_its_name_and_it_brings_no_nearfar():
-    assert LoggerPluginRegistry().get_plugin("nearfar").log_handler is LogHandler
-    code = "import sys, snakemake_logger_plugin_nearfar; print([m for m in sys.modules if m.split('.')[0] in {}])"
-    heavy = ["nearfar", "numpy", "torch", "pyarrow", "tqdm", "snakemake"]
-    done = subprocess.run([sys.executable, "-c", code.format(heavy)], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
 
 
 def test_a_job_is_one_line_with_counts_and_the_time_left():
@@ -150,7 +139,7 @@ def test_durations_for_reading(seconds, text):
 
 
 def test_slow_rules_that_are_left_count_as_such():
-    jobs = Jobs()
+    jobs = Tally()
     jobs.plan({"quick": 10, "slow": 3, "total": 13}, 0)
     for number in range(9):
         jobs.begin(number, Job("q", "quick", number))
@@ -165,7 +154,7 @@ def test_slow_rules_that_are_left_count_as_such():
 
 
 def test_two_at_a_time_take_half_as_long():
-    jobs = Jobs()
+    jobs = Tally()
     jobs.plan({"detect": 8, "total": 8}, 0)
     for number in range(4):
         jobs.begin(number, Job("d", "detect", 10 * (number // 2)))
@@ -190,17 +179,20 @@ def test_of_an_error_of_ours_the_line_stays():
     assert Run().tell(LogEvent.ERROR, theirs, logging.ERROR) == theirs.splitlines()
 
 
-@pytest.mark.parametrize("settings", [{"verbose": True}, {"dryrun": True}])
-def test_verbose_and_dry_runs_show_what_snakemake_says(settings):
-    run = Run(**settings)
-    assert run.tell(text="Building DAG of jobs...") == ["Building DAG of jobs..."]
-    assert "Job stats" in run.plan(detect=1)
-    assert any("Finished jobid: 3" in line for line in run.end(3))
+def test_quiet_holds():
+    run = Run(Quietness.PROGRESS)
+    run.plan(detect=1)
+    run.begin(0, "detect", "knn", "fan")
+    assert run.end(0) == []
+    assert Run(Quietness.ALL).tell(text="Nothing to be done.") == []
 
 
-def test_a_job_that_was_never_announced_ends_no_run(capsys):
+def test_a_terminal_is_cleared_of_a_bar_before_a_line():
     run = Run()
-    run.plan(detect=2)
-    run.end(7), run.fail(8)
-    run.begin(1, "detect", "knn", "fan")
-    assert run.end(1) == ["1/2  detect knn fan  (1 s)"]
+    run.plan(detect=1)
+    assert run.heard() == []
+    run.stream.isatty = lambda: True
+    run.begin(0, "detect", "knn", "fan")
+    run.tell(text="nearfar: warning: a.wav clips; lower the gain")
+    run.handler.emit(logging.makeLogRecord({"event": LogEvent.JOB_FINISHED, "job_id": 0, "created": 9.0}))
+    assert run.stream.getvalue().startswith("\r\x1b[K")
