@@ -56,7 +56,7 @@ def what_there_is(target):
 def asked_for():
     """Return the targets of this run in the order of the command line."""
     asked = workflow.dag_settings.targets or [workflow.default_target]
-    return sorted(asked, key=lambda word: (sys.argv + [word]).index(word))
+    return sorted(asked, key=lambda word: [*sys.argv, word].index(word))
 
 
 def files_of(target):
@@ -69,10 +69,9 @@ def files_of(target):
 
 def print_results():
     """Name what this run was asked for, and print what of it is a table."""
-    for path in dict.fromkeys(
-        path for target in asked_for() for path in files_of(target)
-    ):
-        print("\n" + stopping(printed, path) if path.endswith(TABLES) else path)
+    paths = [path for target in asked_for() for path in files_of(target)]
+    for path in dict.fromkeys(paths):
+        print(f"\n{stopping(printed, path)}" if path.endswith(TABLES) else path)
 
 
 class Idle(logging.Handler):
