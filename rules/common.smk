@@ -77,7 +77,14 @@ def machine_folders():
     if sets and workflow.is_main_process and "download" not in sys.argv[1:]:
         challenge.refuse_absent(root, sets)
     found = challenge.folders(root, sets) if sets else dataset.folders(root)
-    return {machine: str(folder) for machine, folder in found.items()}
+    ours = Path(
+        results("clips")
+    ).absolute()  # has train/ and test/, and results may lie among the data
+    return {
+        machine: str(folder)
+        for machine, folder in found.items()
+        if folder.absolute() != ours
+    }
 
 
 def fingerprint(machine, split):
