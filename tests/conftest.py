@@ -73,7 +73,7 @@ def write_clips(machine, folder, place):
 
 
 def write_files(clips, place):
-    """Write as much of a clip table of ``clips``, paths of any names, as feature files need; return its path in a list."""
+    """Write what feature files need of a clip table of ``clips``, paths of any names; return its path in a list."""
     from nearfar.jobs.digests import digest
     from nearfar.jobs.files import write_table
 
