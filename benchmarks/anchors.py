@@ -29,8 +29,8 @@ def anchor_sections(path: Path, ours: list[Section]) -> list[Section]:
 
 def main():
     """Print the page."""
-    machines = sorted(path.stem for path in (RESULTS / "clips").glob("*.parquet"))
-    clips = {machine: RESULTS / "clips" / f"{machine}.parquet" for machine in machines}
+    machines = sorted(path.stem for path in (RESULTS / "clips/test").glob("*.parquet"))
+    clips = {machine: RESULTS / "clips/test" / f"{machine}.parquet" for machine in machines}
     systems = yaml.safe_load((ROOT / "config/config.yaml").read_text())["systems"]
     folders = {name: RESULTS / name / "scores" for name in systems} | {"our raw": RESULTS / "normalized/raw"}
     sections = {

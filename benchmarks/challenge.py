@@ -60,7 +60,9 @@ def measure(root):
     systems = [f"{out}/system{i}/{table}.csv" for i in (1, 2, 3, 4) for table in ("eval", "ranking")]
     systems += [f"{out}/submission.zip", f"{out}/compare.md"]
     machines = [machine for about in config["data"]["sets"].values() for machine in about["machines"]]
-    tables = [f"{out}/clips/{machine}.parquet" for machine in sorted(set(machines))]
+    tables = [
+        f"{out}/clips/{split}/{machine}.parquet" for machine in sorted(set(machines)) for split in ("train", "test")
+    ]
     for what, arguments in {
         "dry run": [*systems, "--dry-run", "--quiet", "rules"],
         "clip tables": [*tables, "--quiet", "all"],

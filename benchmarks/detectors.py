@@ -92,7 +92,7 @@ def calls(folder, machines):
         for name in detectors(project):
             parts[f"`{name}`"] = sum(cpu(detect, project, name, machine, out) for machine in machines)
         start = time.process_time()
-        clips = {machine: project.folder / f"results/clips/{machine}.parquet" for machine in machines}
+        clips = {machine: project.folder / f"results/clips/test/{machine}.parquet" for machine in machines}
         for system in SYSTEMS:
             weights = weights_of(project.config["systems"][system]["weights"], project.config["core"])
             fused = {machine: out / f"{system}/{machine}.parquet" for machine in machines}

@@ -15,8 +15,8 @@ from pathlib import Path
 from unittest import mock
 
 import numpy as np
-import soundfile
 import torch
+from growth import clips_of_noise
 
 from nearfar.backbones import eat, embed
 from nearfar.backbones import source as backbone
@@ -112,13 +112,14 @@ def jobs(folders, folder, clips, rounds):
     """Compare the workflow's own job, both channels, with prefetching and without."""
     rows = [("job", "clips", "prefetch, CPU-ms a clip", "ms a clip", "without, CPU-ms a clip", "ms a clip")]
     for (size, seconds), model, count in zip(SIZES.items(), folders, (clips, 20 * clips), strict=True):
-        paths = [folder / f"{seconds}s-{number}.wav" for number in range(count)]
-        for path in paths:
-            soundfile.write(path, noise(seconds), 16000, subtype="PCM_16")
+        own = folder / size.replace(" ", "-")
+        own.mkdir()
+        tables = clips_of_noise(own, count, seconds)
         outputs = {channel: folder / f"{channel}.parquet" for channel in ("near", "far")}
 
-        def job(paths=paths, model=model, outputs=outputs):
-            embed.embed_machine(paths, model, outputs, threads=torch.get_num_threads())
+        def job(tables=tables, model=model, outputs=outputs):
+            made = str(time.perf_counter_ns())  # so that no embedding of an earlier round is kept
+            embed.embed_machine(tables, model, outputs, made=made, threads=torch.get_num_threads())
 
         def plain(job=job):
             with mock.patch.object(embed, "ahead", lambda items: (item for item in items)):

@@ -40,15 +40,19 @@ def measured(call, *arguments):
 
 
 def clips_of_noise(folder, count, seconds):
-    """Return the paths of ``count`` clips of noise, all the same one under other names."""
+    """Return the path, in a list, of a clip table of ``count`` clips of noise, all the same one under other names."""
     import soundfile
+
+    from nearfar.jobs.files import write_table
 
     paths = [Path(folder, f"{i:04d}.wav") for i in range(count)]
     wave = np.random.default_rng(0).normal(0, 0.1, (16000 * seconds, 2))
     soundfile.write(paths[0], wave, 16000)
     for path in paths[1:]:
         os.link(paths[0], path)
-    return paths
+    names = [path.name for path in paths]
+    write_table(Path(folder, "clips"), {"file": names, "place": list(map(str, paths)), "content": names})
+    return [str(Path(folder, "clips"))]
 
 
 def embed(count):
@@ -58,7 +62,7 @@ def embed(count):
 
     with tempfile.TemporaryDirectory() as folder:
         outputs = {channel: Path(folder, f"{channel}.parquet") for channel in ("near", "far")}
-        embed_machine(clips_of_noise(folder, count, seconds=1), MODELS / "eat-small", outputs)
+        embed_machine(clips_of_noise(folder, count, seconds=1), MODELS / "eat-small", outputs, made="")
 
 
 def exponent(sizes, costs):

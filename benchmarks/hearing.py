@@ -82,7 +82,7 @@ def variants(families, combine):
 
 def sections(folder, place):
     """Return the sections of a results folder with the scores in ``place``."""
-    clips = {path.stem: path for path in sorted((folder / "clips").glob("*.parquet"))}
+    clips = {path.stem: path for path in sorted((folder / "clips/test").glob("*.parquet"))}
     scores = {machine: folder / place / f"{machine}.parquet" for machine in clips}
     return [replace(part, machine=f"{part.machine} {folder.name}") for part in labelled_sections(clips, scores)]
 

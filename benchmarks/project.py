@@ -50,7 +50,10 @@ class Project:
         files = [f"section_00_{d}_{s}_{word}_{i:04d}.wav" for i, (s, d, word) in cells]
         table = {"file": files, "path": files, "machine": [name] * len(files), "section": ["00"] * len(files)}
         table |= {"split": split, "domain": domain, "label": label}
-        write_table(self.folder / f"results/clips/{name}.parquet", table)
+        for part in ("train", "test"):
+            rows = [row for row, own in enumerate(split) if own == part]
+            cut = {key: [column[row] for row in rows] for key, column in table.items()}
+            write_table(self.folder / f"results/clips/{part}/{name}.parquet", cut)
         shift = (np.array(domain) == "target")[:, None] + 0.5 * (np.array(label) == "anomaly")[:, None]
         latent = rng.standard_normal((len(files), 48))
         for view, width in VIEWS.items():
@@ -78,10 +81,11 @@ class Project:
         return own, jobs, wall, {rule: int(count) for rule, count in counted}
 
     def features(self, detector, machine):
-        """Return the paths of the clip table and of the views of a detector, and its settings."""
+        """Return the paths of the clip tables and of the views of a detector, and its settings."""
         settings = self.config["detectors"][detector]
         views = [self.folder / f"results/features/{view}/{machine}.parquet" for view in settings["views"]]
-        return self.folder / f"results/clips/{machine}.parquet", views, settings
+        clips = [self.folder / f"results/clips/{split}/{machine}.parquet" for split in ("train", "test")]
+        return clips, views, settings
 
 
 def detect(project, detector, machine, out):
@@ -103,6 +107,7 @@ def detect(project, detector, machine, out):
         folds=settings.get("folds", project.config["folds"]),
         seed=project.config["seed"],
         normalization=project.config["normalization"] | settings.get("normalization", {}),
+        made="",
     )
 
 

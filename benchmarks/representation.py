@@ -83,7 +83,7 @@ def measure(variant, name, data, cores):
 def drawn(kept, system, kind):
     """Return Ω in percent of a variant's system under 2,000 draws, the sample itself first."""
     scores = {path.stem: path for path in sorted((kept / system / "scores").glob("*.parquet"))}
-    clips = {machine: kept.parent / "work/clips" / path.name for machine, path in scores.items()}
+    clips = {machine: kept.parent / "work/clips/test" / path.name for machine, path in scores.items()}
     sections = labelled_sections(clips, scores)
     return 100 * omega(resample(sections, seed=0, resamples=2000), kind)
 

@@ -25,10 +25,10 @@ def call(job, threads):
         from nearfar.jobs.provenance import MODELS
 
         with tempfile.TemporaryDirectory() as folder:
-            paths = clips_of_noise(folder, 200, seconds=4)
+            clips = clips_of_noise(folder, 200, seconds=4)
             outputs = {channel: Path(folder, f"{channel}.parquet") for channel in ("near", "far")}
             begun = time.process_time(), time.perf_counter()
-            embed_machine(paths, MODELS / "eat-small", outputs, threads=threads)
+            embed_machine(clips, MODELS / "eat-small", outputs, made="", threads=threads)
     else:
         project = Project(1, 1200)
         begun = time.process_time(), time.perf_counter()

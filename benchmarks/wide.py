@@ -46,8 +46,8 @@ def detector(path, method, params, folds):
     domain = np.array(["source"] * (TRAIN - TARGET) + ["target"] * TARGET)
     seen = [view[:TRAIN] for view in views]
     fits = CrossFit(method, params, folds, seed=0).fit(files, domain, seen)
-    fits.training_scores(seen), fits.score([view[TRAIN:] for view in views])
-    fits.write(path)
+    fits.score([view[TRAIN:] for view in views])
+    fits.write(path, fits.training_scores(seen), made="")
 
 
 def milliseconds(call, argument, repeat=50):

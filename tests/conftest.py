@@ -61,6 +61,27 @@ def write_machine(root, machine, source=8, target=4, test=2, attribute="spd_1", 
             soundfile.write(path, wave, 16000, subtype="PCM_16")
 
 
+def write_clips(machine, folder, place):
+    """Write the clip tables of a machine below ``place``, as the workflow does; return their paths, train and test."""
+    from nearfar.data.clips import clip_table
+    from nearfar.jobs.files import write_table
+
+    paths = [str(Path(place, "clips", split, f"{machine}.parquet")) for split in ("train", "test")]
+    write_table(paths[0], clip_table(machine, folder, "train"))
+    write_table(paths[1], clip_table(machine, folder, "test", train=paths[0]))
+    return paths
+
+
+def write_files(clips, place):
+    """Write what feature files need of a clip table of ``clips``, paths of any names; return its path in a list."""
+    from nearfar.jobs.digests import digest
+    from nearfar.jobs.files import write_table
+
+    columns = {"file": [Path(clip).name for clip in clips], "place": list(map(str, clips))}
+    write_table(place, columns | {"content": list(map(digest, clips))})
+    return [str(place)]
+
+
 TOY = {
     "results": "results",
     "data": {"root": "data"},

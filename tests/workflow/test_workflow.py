@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from conftest import CONFIG, TOY, Project, write_machine
 
+from nearfar.data.clips import read_clips
 from nearfar.jobs.files import read_table, read_vectors
 
 FEATURES = CONFIG["features"]
@@ -81,7 +82,7 @@ def test_the_table_is_printed_and_complete(first):
 
 def test_every_detector_scores_every_clip(first):
     project, _ = first
-    clips = read_table(project.folder / "results/clips/fan.parquet")["file"]
+    clips = read_clips(project.folder / f"results/clips/{split}/fan.parquet" for split in ("train", "test"))["file"]
     for name in project.config["detectors"]:
         scores = read_table(project.folder / f"results/normalized/{name}/fan.parquet")
         assert list(scores["file"]) == list(clips)
@@ -123,7 +124,7 @@ def test_scoring_fewer_machines_trains_nothing_again(first):
 
 def test_features_of_one_machine_do_not_depend_on_the_others(first, tmp_path):
     project = few_components(Project(tmp_path, SMALL | {"factory": SMALL["factory"] | {"machines": ["slider"]}}))
-    path = "results/features/frozen/near/slider.parquet"  # the adapted ones depend on all training machines
+    path = "results/features/frozen/train/slider.parquet"  # the adapted ones depend on all training machines
     assert project.run(path).returncode == 0
     assert np.array_equal(read_vectors(project.folder / path)[1], read_vectors(first[0].folder / path)[1])
 

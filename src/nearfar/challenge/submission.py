@@ -10,6 +10,7 @@ from pathlib import Path
 from nearfar.challenge.check import FILES, SECTION, check
 from nearfar.challenge.metadata import as_yaml, metadata
 from nearfar.data.names import parse
+from nearfar.detectors.crossfit import TRAINED
 from nearfar.errors import NearfarError
 from nearfar.jobs.files import read_table, replacing, write_text
 
@@ -65,10 +66,10 @@ def development(table: str | Path | None) -> dict[str, dict[str, float]] | None:
 
 
 def elements(path: str | Path) -> int:
-    """Return the number of elements of all arrays in a safetensors file, of which the header alone is read."""
+    """Return the number of elements of what is learned in a safetensors file, of which the header alone is read."""
     with open(path, "rb") as file:
         header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
-    return sum(math.prod(about["shape"]) for name, about in header.items() if name != "__metadata__")
+    return sum(math.prod(about["shape"]) for name, about in header.items() if name not in ("__metadata__", TRAINED))
 
 
 def write_zip(folders: list[str | Path], path: str | Path, *, label: str, report: str | Path | None = None) -> None:

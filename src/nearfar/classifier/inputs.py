@@ -38,7 +38,8 @@ def extractor(*, mels: Count, n_fft: Count, hop: Count, bands: Count) -> Callabl
             power = spectrogram(torch.tensor(samples))
             logarithm = power.clamp(min=FLOOR * power.mean()).log10()
             image = (logarithm - logarithm.mean(1, keepdim=True)).numpy()
-        return image.astype(np.float16), _spectrum(samples, bands).astype(np.float16)
+        image = np.ascontiguousarray(image, np.float16)  # convolutions may depend on the layout
+        return image, _spectrum(samples, bands).astype(np.float16)
 
     return extract
 

@@ -38,11 +38,10 @@ def renew(
 def kept(path: str | Path, made: str) -> dict[tuple[str, str], np.ndarray]:
     """Return a dict from (file, content) to vector of a feature file, empty where it was ``made`` otherwise."""
     try:
-        about = pq.read_schema(path).metadata or {}
-    except (OSError, ValueError):  # none there, or one that a kill left: the workflow makes it anew
+        if (pq.read_schema(path).metadata or {}).get(b"made") != made.encode():
+            return {}
+        files, vectors = read_vectors(path)
+        contents = pq.read_table(path, columns=["content"])["content"].to_pylist()
+    except (OSError, ValueError):  # none there, or one that is damaged: it is made anew
         return {}
-    if about.get(b"made") != made.encode():
-        return {}
-    files, vectors = read_vectors(path)
-    contents = pq.read_table(path, columns=["content"])["content"].to_pylist()
     return dict(zip(zip(files, contents, strict=True), vectors, strict=True))

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import CONFIG, ROOT, write_machine
+from conftest import CONFIG, ROOT, write_clips, write_machine
 from safetensors.torch import load_file
 
 from nearfar.adapter import training
@@ -21,7 +21,7 @@ from nearfar.backbones.checkpoints import read_config
 from nearfar.backbones.eat import EAT
 from nearfar.backbones.embed import embeddings
 from nearfar.data.audio import read_clip
-from nearfar.data.clips import read_clips, write_clips
+from nearfar.data.clips import read_clips
 from nearfar.errors import NearfarError
 from nearfar.jobs.files import read_table, write_table
 from nearfar.jobs.provenance import sources
@@ -181,8 +181,8 @@ def machines(tmp_path_factory):
     for machine, seconds in (("alpha", 0.5), ("beta", 0.7)):
         write_machine(root / "data", machine, source=12, target=4, test=1, seconds=seconds)
         paths = {name: root / f"{name}_{machine}" for name in files}
-        write_clips(machine, root / "data" / machine, paths["clips"])
-        table = read_clips(paths["clips"], "train")
+        paths["clips"] = write_clips(machine, root / "data" / machine, root)[0]
+        table = read_clips(paths["clips"])
         classes = [f"{machine}/{n % 2}" for n in range(len(table["file"]))]
         write_table(paths["classes"], {"file": table["file"], "class": classes})
         write_inputs(table["path"], paths["inputs"], ["near"])
@@ -198,14 +198,14 @@ def test_mixed_lengths_are_embedded_as_at_extraction(machines):
     found = by_length(inputs, np.array([0, 30, 1, 31, 2]))
     assert [part.tolist() for part in found] == [[0, 1, 2], [30, 31]]
     model = EAT.load(TINY)
-    paths = [path for clips in machines["clips"] for path in read_clips(clips, "train")["path"]]
+    paths = [path for clips in machines["clips"] for path in read_clips(clips)["path"]]
     wanted = [vector for _, vector in embeddings(model, ((path, read_clip(path)[:, 0]) for path in paths))]
     got = embedded(Trainee(model, SHORT), inputs)
     np.testing.assert_allclose(got, np.stack(wanted), atol=5e-3)  # half precision
 
 
 def test_it_trains_on_the_residual_and_on_bands(machines, tmp_path):
-    table = read_clips(machines["clips"][0], "train")
+    table = read_clips(machines["clips"][0])
     write_inputs(table["path"], tmp_path / "residual.npy", ["residual"])
     residual = read_inputs(machines["clips"][:1], [tmp_path / "residual.npy"], machines["classes"][:1])
     near = read_inputs(machines["clips"][:1], machines["inputs"][:1], machines["classes"][:1])
@@ -215,7 +215,7 @@ def test_it_trains_on_the_residual_and_on_bands(machines, tmp_path):
 
 
 def test_both_channels_are_items_of_their_own(machines, tmp_path):
-    table = read_clips(machines["clips"][0], "train")
+    table = read_clips(machines["clips"][0])
     write_inputs(table["path"], tmp_path / "both.npy", ("near", "far"))
     both = read_inputs(machines["clips"][:1], [tmp_path / "both.npy"], machines["classes"][:1])
     near = read_inputs(machines["clips"][:1], machines["inputs"][:1], machines["classes"][:1])

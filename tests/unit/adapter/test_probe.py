@@ -2,10 +2,10 @@ import csv
 
 import numpy as np
 import pytest
-from conftest import write_machine
+from conftest import write_clips, write_machine
 
 from nearfar.adapter.probe import distances, labelled, probe_files, probe_machine, write_probe
-from nearfar.data.clips import read_clips, write_clips
+from nearfar.data.clips import read_clips
 from nearfar.jobs.files import write_table, write_vectors
 
 TRAIN = np.array([[1, 0], [0, 5]])
@@ -51,15 +51,16 @@ def write_features(path, table, shift):
 
 def test_table_and_plot(tmp_path):
     write_machine(tmp_path, "alpha", test=3, seconds=0.1)
-    clips = tmp_path / "clips.parquet"
-    write_clips("alpha", tmp_path / "alpha", clips)
-    table = read_clips(clips)
-    write_features(tmp_path / "frozen", table, 0)
-    write_features(tmp_path / "adapted", table, 3)
+    clips = dict(zip(("train", "test"), write_clips("alpha", tmp_path / "alpha", tmp_path), strict=True))
+    frozen = {split: [tmp_path / f"frozen_{split}"] for split in clips}
+    for split, path in clips.items():
+        write_features(frozen[split][0], read_clips(path), 0)
+    write_features(tmp_path / "adapted", read_clips(clips.values()), 3)
     log = {"epoch": [1, 2], "loss": [2.0, 1.0], "supcon": [1.0, 0.5], "alignment": [2.0, 1.0]}
     write_table(tmp_path / "training", log)
     out = tmp_path / "probe.csv", tmp_path / "training.png"
-    given = [[clips], [tmp_path / "frozen"], [tmp_path / "adapted"], tmp_path / "training"]
+    tables = {split: [path] for split, path in clips.items()}
+    given = [tables, frozen, [tmp_path / "adapted"], tmp_path / "training"]
     write_probe(*given, *out)
     with out[0].open(newline="") as file:
         found = list(csv.DictReader(file))
@@ -74,7 +75,7 @@ def test_machines_without_labels_are_left_out(tmp_path):
     write_machine(tmp_path, "alpha", seconds=0.1)
     for number, path in enumerate(sorted((tmp_path / "alpha/test").iterdir())):
         path.rename(path.with_name(f"section_00_{number:04d}.wav"))
-    clips = tmp_path / "clips.parquet"
-    write_clips("alpha", tmp_path / "alpha", clips)
-    write_features(tmp_path / "frozen", read_clips(clips), 0)
-    assert probe_files([clips], [tmp_path / "frozen"], epoch=0, when="before") == []
+    train, test = write_clips("alpha", tmp_path / "alpha", tmp_path)
+    features = tmp_path / "features"
+    write_features(features, read_clips([train, test]), 0)
+    assert probe_files([(train, features)], [(test, features)], epoch=0, when="before") == []

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from conftest import CONFIG, noise, params_of, write_machine
+from conftest import CONFIG, noise, params_of, write_clips, write_machine
 
 from nearfar.autoencoder.frames import Frames, frame_count, log_mel, read_frames, window_starts, windows
 from nearfar.autoencoder.network import Network, load, residuals_of, save, train
 from nearfar.autoencoder.residuals import clip_scores, score_clips, train_autoencoder, whitening
-from nearfar.data.clips import read_clips, write_clips
+from nearfar.data.clips import read_clips
 from nearfar.detectors.crossfit import CrossFit
 from nearfar.detectors.detection import detect_machine
 from nearfar.detectors.methods.reconstruction import Detector
@@ -135,11 +135,10 @@ def test_the_detector_refuses_another_view():
 
 
 def train_machine(folder, **kwargs):
-    """Train on folder/m and return the paths of clip table and model."""
-    clips, model = folder / "clips.parquet", folder / "model.safetensors"
-    write_clips("m", folder / "m", clips)
+    """Train on folder/m and return the paths of the clip tables and of the model."""
+    clips, model = write_clips("m", folder / "m", folder), folder / "model.safetensors"
     given = {"machine": "m", "settings": SETTINGS, "singular": "pseudo_inverse", "seed": 0, "device": "cpu"}
-    train_autoencoder(clips, model, folder / "log.parquet", **given | kwargs)
+    train_autoencoder(clips[0], model, folder / "log.parquet", **given | kwargs)
     return clips, model
 
 
@@ -148,11 +147,11 @@ def test_a_clip_is_scored_by_itself(tmp_path):
     long = next((tmp_path / "m/train").glob("*source*"))
     soundfile.write(long, noise(("long",), 0.9), 16000, subtype="PCM_16")  # clips of one machine may differ in length
     clips, model = train_machine(tmp_path)
-    score_clips(clips, model, tmp_path / "near.parquet", "cpu")
+    score_clips(clips, model, tmp_path / "near.parquet", device="cpu", made="a")
     files, scores = read_vectors(tmp_path / "near.parquet")
     assert list(files) == list(read_clips(clips)["file"]) and scores.shape == (20, 3) and np.isfinite(scores).all()
     assert len(read_table(tmp_path / "log.parquet")["loss"]) == 4
-    table = read_table(clips)
+    table = read_clips(clips)
     kept = [19, 3, 7]  # fewer clips, in another order
     network, ways = load(model)
     for row in kept:
@@ -181,13 +180,21 @@ def test_bad_inputs_are_named(tmp_path):
 @pytest.mark.parametrize("folds", [1, 2])
 def test_fits_with_and_without_a_learned_state_survive_the_file(tmp_path, method, params, folds):
     write_machine(tmp_path, "m")
-    write_clips("m", tmp_path / "m", tmp_path / "clips.parquet")
-    table = read_clips(tmp_path / "clips.parquet")
+    clips = write_clips("m", tmp_path / "m", tmp_path)
+    table = read_clips(clips)
     vectors = np.random.default_rng(0).chisquare(4, (20, 3)).astype(np.float32)
     write_vectors(tmp_path / "view.parquet", table["file"], vectors)
-    given = tmp_path / "clips.parquet", [tmp_path / "view.parquet"]
+    given = clips, [tmp_path / "view.parquet"]
     made = {name: tmp_path / name for name in ("fits", "scores", "normalized")}
-    about = {"machine": "m", "detector": "d", "method": method, "params": params, "folds": folds, "seed": 0}
+    about = {
+        "machine": "m",
+        "detector": "d",
+        "method": method,
+        "params": params,
+        "folds": folds,
+        "seed": 0,
+        "made": "a",
+    }
     detect_machine(*given, made, **about, normalization={"pseudo_clips": 5, "reference": "nearest"})
     train = table["split"] == "train"
     own = CrossFit(method, params, folds, seed_for(0, "m"))

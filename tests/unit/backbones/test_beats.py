@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from conftest import write_files
 from safetensors.torch import load_file
 from torchaudio.compliance import kaldi
 
@@ -433,7 +434,7 @@ def test_embed_machine(folder, tmp_path):
     for clip in clips:
         soundfile.write(clip, generator.normal(0, 0.1, (8000, 2)), 16000, subtype="PCM_16")
     outputs = {"near": tmp_path / "near.parquet", "far": tmp_path / "far.parquet"}
-    embed.embed_machine(clips, folder, outputs, layers=[1, 2], batch=2)
+    embed.embed_machine(write_files(clips, tmp_path / "clips"), folder, outputs, made="a", layers=[1, 2], batch=2)
     model = load_backbone(folder)
     for channel, path in enumerate(outputs.values()):
         names, vectors = read_vectors(path)

@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from conftest import ROOT
+from conftest import ROOT, write_files
 
 from nearfar import cli
 from nearfar.backbones import embed
 from nearfar.backbones import source as backbone
 from nearfar.backbones.base import POOLINGS
 from nearfar.backbones.eat import EAT
-from nearfar.data.audio import read_clip
+from nearfar.data.places import read_place
 from nearfar.errors import NearfarError
 from nearfar.jobs.files import read_vectors
 
@@ -195,7 +195,8 @@ def test_one_pass_pools_some_signals_by_mel_row_too(model, clips, tmp_path, monk
     )
     outputs = {name: tmp_path / name for name in ("near", "far")}
     bands = {name: tmp_path / f"bands_{name}" for name in ("residual", "near")}
-    embed.embed_machine(clips, TINY, outputs, bands=bands, batch=6)
+    outputs |= {f"bands_{name}": path for name, path in bands.items()}
+    embed.embed_machine(write_files(clips, tmp_path / "clips"), TINY, outputs, made="a", batch=6)
     assert batches == [6, 3, 6]  # three signals of two clips of 0.5 s, of one of 0.7 s, and of two
     for place, channel, pooling in [
         ("near", "near", "columns"),
@@ -227,12 +228,12 @@ def test_embeddings_refuse(model):
 
 def test_embed_machine(model, clips, tmp_path, capfd):
     outputs = {"near": tmp_path / "near" / "fan.parquet", "far": tmp_path / "far" / "fan.parquet"}
-    shuffled = [clips[i] for i in (3, 0, 2, 4, 1)]
-    embed.embed_machine(shuffled, TINY, outputs, batch=3)
+    shuffled = write_files([clips[i] for i in (3, 0, 2, 4, 1)], tmp_path / "clips")
+    embed.embed_machine(shuffled, TINY, outputs, made="a", batch=3)
     for channel, path in enumerate(outputs.values()):
         names, vectors = read_vectors(path)
-        assert list(names) == [clip.name for clip in shuffled] and vectors.shape == (5, 192)
-        for clip, vector in zip(shuffled, vectors, strict=True):
+        assert list(names) == [clip.name for clip in clips] and vectors.shape == (5, 192)
+        for clip, vector in zip(clips, vectors, strict=True):
             wave = soundfile.read(clip, dtype="float32")[0][:, channel]
             ((_, wanted),) = embed.embeddings(model, [(clip.name, wave)])
             assert np.abs(vector - wanted).max() <= 1e-5 * np.abs(wanted).max()
@@ -242,19 +243,20 @@ def test_embed_machine(model, clips, tmp_path, capfd):
 
 def test_one_pass_reads_each_clip_once_and_batches_its_channels_together(clips, tmp_path, monkeypatch):
     read, batches = [], []
-    monkeypatch.setattr(embed, "read_clip", lambda path, channels: read.append(path) or read_clip(path, channels))
+    monkeypatch.setattr(embed, "read_place", lambda path, channels: read.append(path) or read_place(path, channels))
     monkeypatch.setattr(
         EAT, "patches", lambda self, mels, patches=EAT.patches: batches.append(len(mels)) or patches(self, mels)
     )
-    embed.embed_machine(clips, TINY, {"near": tmp_path / "near", "far": tmp_path / "far"}, batch=4)
+    outputs = {"near": tmp_path / "near", "far": tmp_path / "far"}
+    embed.embed_machine(write_files(clips, tmp_path / "clips"), TINY, outputs, made="a", batch=4)
     assert read == clips
     assert batches == [4, 2, 4]  # two clips of 0.5 s, one of 0.7 s, two of 0.5 s
 
 
 def test_half_precision_is_close_and_not_the_same(clips, tmp_path):
-    vectors = {}
+    vectors, tables = {}, write_files(clips, tmp_path / "clips")
     for precision in ("float32", "bfloat16"):
-        embed.embed_machine(clips, TINY, {"near": tmp_path / precision}, precision=precision)
+        embed.embed_machine(tables, TINY, {"near": tmp_path / precision}, made="a", precision=precision)
         vectors[precision] = read_vectors(tmp_path / precision)[1]
     one, other = vectors.values()
     assert 1e-5 < np.abs(one - other).max() / np.abs(one).max() < 2e-2
@@ -262,18 +264,19 @@ def test_half_precision_is_close_and_not_the_same(clips, tmp_path):
 
 def test_embed_machine_refuses(clips, tmp_path):
     out = {"near": tmp_path / "near.parquet", "far": tmp_path / "far.parquet"}
-    refused(lambda: embed.embed_machine([], TINY, out), "no clips")
-    refused(lambda: embed.embed_machine([clips[0], clips[0]], TINY, out), clips[0].name, "given twice")
-    refused(lambda: embed.embed_machine(clips, TINY, out, layers=[7]), "layers: [7]")
+    tables = write_files(clips, tmp_path / "clips")
+    refused(lambda: embed.embed_machine(tables, TINY, out, made="a", layers=[7]), "layers: [7]")
     mono = tmp_path / "mono.wav"
     soundfile.write(mono, soundfile.read(clips[0])[0][:, 0], 16000)
-    refused(lambda: embed.embed_machine([*clips, mono], TINY, out), str(mono), "1 channel")
-    assert [path.name for path in tmp_path.iterdir()] == ["mono.wav"]  # nothing half-written
+    tables = write_files([*clips, mono], tmp_path / "clips")
+    refused(lambda: embed.embed_machine(tables, TINY, out, made="a"), str(mono), "1 channel")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["clips", "mono.wav"]  # nothing half-written
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU is there: its absence cannot be tested")
 def test_absent_gpu(clips, tmp_path):
-    refused(lambda: embed.embed_machine(clips, TINY, {"near": tmp_path / "a"}, device="cuda"), "device: 'cuda'")
+    tables, out = write_files(clips, tmp_path / "clips"), {"near": tmp_path / "a"}
+    refused(lambda: embed.embed_machine(tables, TINY, out, made="a", device="cuda"), "device: 'cuda'")
 
 
 @pytest.mark.slow

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from conftest import CONFIG, ROOT, write_machine
+from conftest import CONFIG, ROOT, write_files, write_machine
 
 import nearfar.backbones
 from nearfar import cli, settings
@@ -83,13 +83,14 @@ def refused(call, *words):
 
 def test_it_embeds_as_the_others_do(toy, tmp_path, capsys):
     write_machine(tmp_path / "data", "alpha")
-    clips = sorted((tmp_path / "data/alpha").glob("*/*.wav"))
+    clips = sorted((tmp_path / "data/alpha").glob("*/*.wav"), key=lambda clip: clip.name)
     fetch("untrained", tmp_path / "toy", family="toy", config={"dim": 6}, seed=3)
     assert json.loads((tmp_path / "toy/config.json").read_text()) == {"model_type": "toy", "dim": 6}
     model = load_backbone(tmp_path / "toy")
     assert type(model) is toy and isinstance(model, Backbone)
 
-    embed_machine(clips, tmp_path / "toy", {"far": tmp_path / "far.parquet"}, layers=[0, 1])
+    tables = write_files(clips, tmp_path / "clips")
+    embed_machine(tables, tmp_path / "toy", {"far": tmp_path / "far.parquet"}, made="a", layers=[0, 1])
     files, vectors = read_vectors(tmp_path / "far.parquet")
     assert list(files) == [clip.name for clip in clips]
     wave = torch.from_numpy(read_clip(clips[0])[:, 1])

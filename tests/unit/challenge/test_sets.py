@@ -17,7 +17,7 @@ from nearfar import settings
 from nearfar.challenge import sets as challenge
 from nearfar.challenge.verify import summary, unexpected
 from nearfar.cli import main
-from nearfar.data.dataset import wav_files
+from nearfar.data.dataset import SPLITS, wav_files
 from nearfar.data.names import parse
 from nearfar.errors import NearfarError
 
@@ -44,7 +44,7 @@ def test_dry_run_over_real_names(tmp_path):
     targets = [f"{out}/system{i}/{table}.csv" for i in (1, 2, 3, 4) for table in ("eval", "ranking")]
     done = snakemake(tmp_path, out, [*targets, "--dry-run", "--quiet", "rules"])
     counts = dict(line.split() for line in done.stdout.splitlines() if len(line.split()) == 2)
-    assert [counts[rule] for rule in ("clips", "detect", "fuse", "adapter", "ranking")] == ["12", "96", "48", "1", "4"]
+    assert [counts[rule] for rule in ("clips", "detect", "fuse", "adapter", "ranking")] == ["24", "96", "48", "1", "4"]
     assert not counts.keys() & {"record", "archive", "unpack", "verify"}
 
 
@@ -61,7 +61,7 @@ def test_dry_run_over_real_names(tmp_path):
     ids=["no folder", "a machine twice", "a machine in two folders"],
 )
 def test_sets_with(change, fault):
-    config = conftest.CONFIG | {"data": yaml.safe_load(CONFIG.read_text())["data"]}
+    config = conftest.CONFIG | {"data": conftest.CONFIG["data"] | yaml.safe_load(CONFIG.read_text())["data"]}
     change(config["data"])
     with pytest.raises(NearfarError, match=re.escape(fault)):
         settings.check(config, yaml.safe_load((ROOT / "config/schema.yaml").read_text()))
@@ -82,7 +82,7 @@ ROW = "| alpha | 8 | 4 | 8 | 8 | 0.5 | spd |"  # but for its padding
 
 def table(folder):
     """Write the machine's attributes_00.csv and return its path and lines."""
-    names = [f"alpha/{split}/{file}" for split, file in wav_files(folder)]
+    names = [f"alpha/{split}/{file}" for split in SPLITS for file in wav_files(folder, split)]
     rows = ["file_name,d1p,d1v,d2p,d2v", *(f"{name},spd,1,," for name in names)]
     path = folder / "attributes_00.csv"
     path.write_text("\n".join(rows))
@@ -130,7 +130,7 @@ FAULTS = {
     too_long: f"train/{FILE}: lasts 0.75 s, not 0.5",
     missing: "alpha: 7 source_train_normal clips, not 8",
     other_attribute: f"train/{FILE.replace('spd', 'load')}: has attributes load, not spd",
-    other_value_in_the_table: "attributes_00.csv, line 10: spd=2 is not what the clip's name says",
+    other_value_in_the_table: "attributes_00.csv, line 2: spd=2 is not what the clip's name says",
     clip_in_the_table_alone: "line 22: alpha/train/gone.wav is not there",
     clip_not_in_the_table: f"train/{FILE}: has no line in attributes_00.csv",
 }

@@ -38,7 +38,7 @@ def make(folder, about=ABOUT):
     (folder / "eval.csv").write_text(EVAL)
     (folder / "report.pdf").write_bytes(b"%PDF-1.7\n")
     save_file({"a": np.zeros((3, 4), np.float32), "b": np.zeros(5)}, folder / "model.safetensors", {"x": "y"})
-    save_file({"c": np.array(1.0)}, folder / "fit.safetensors")
+    save_file({"c": np.array(1.0), "training_scores": np.zeros(40)}, folder / "fit.safetensors")
     models = [folder / "model.safetensors", folder / "fit.safetensors"]
     for system in about["systems"]:
         used = {name: CONFIG["detectors"][name] for name in ("mahalanobis", "lccr_flow")}

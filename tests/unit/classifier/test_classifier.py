@@ -9,14 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import CONFIG, ROOT, write_machine
+from conftest import CONFIG, ROOT, write_clips, write_machine
 
 from nearfar.classifier import files, network
 from nearfar.classifier.files import embed_classifier, seen_by, train_fold
 from nearfar.classifier.inputs import extractor, read_inputs, windows, write_inputs
 from nearfar.classifier.network import Network, Settings, embed, load, plan, save, train
 from nearfar.data.audio import read_clip
-from nearfar.data.clips import read_clips, write_clips
+from nearfar.data.clips import read_clips
 from nearfar.data.signals import residual
 from nearfar.detectors.crossfit import fold_of
 from nearfar.errors import NearfarError
@@ -83,7 +83,9 @@ def test_a_clip_shorter_than_a_window_is_refused():
 @pytest.mark.parametrize("shape", [(32, 256, 1), (128, 4000, 313), (64, 999, 40)])
 def test_network_takes_any_sizes_and_gives_unit_length(shape):
     mels, bands, length = shape
-    (vector,) = embed(Network(mels, bands).eval(), [(np.ones((mels, length), np.float16), np.ones(bands, np.float16))])
+    ((vector,),) = embed(
+        [Network(mels, bands).eval()], [(np.ones((mels, length), np.float16), np.ones(bands, np.float16))]
+    )
     assert vector.shape == (256,) and np.linalg.norm(vector) == pytest.approx(1, abs=1e-5)
 
 
@@ -103,7 +105,7 @@ def test_training_lowers_the_loss_and_gathers_the_classes():
     fitted, log = learn(replace(SHORT, epochs=6, lr=5e-3, mixup=0.0))
     assert [row["epoch"] for row in log] == list(range(6)) and log[-1]["loss"] < 0.6 * log[0]["loss"]
     pairs, classes = planted()
-    vectors = np.stack(list(embed(fitted, pairs)))
+    vectors = np.concatenate(list(embed([fitted], pairs)))
     similarity, alike = vectors @ vectors.T, classes[:, None] == classes
     assert similarity[alike].mean() > similarity[~alike].mean() + 0.3
 
@@ -119,8 +121,8 @@ def test_same_seed_same_bytes_and_the_global_generators_are_left_alone(trained):
 
 def test_a_vector_does_not_depend_on_its_neighbours(trained):
     pairs, _ = planted()
-    alone = next(embed(trained[0], pairs[5:6]))
-    np.testing.assert_array_equal(list(embed(trained[0], pairs))[5], alone)
+    alone = next(embed([trained[0]], pairs[5:6]))
+    np.testing.assert_array_equal(list(embed([trained[0]], pairs))[5], alone)
 
 
 @pytest.mark.parametrize("mixup", [0.0, 1.0])
@@ -153,8 +155,8 @@ def test_an_epoch_is_trained_on_cuda():
     fitted, log = learn(replace(SHORT, epochs=1), device="cuda")
     assert next(fitted.parameters()).device.type == "cuda" and np.isfinite(log[0]["loss"])
     assert log[0]["loss"] == pytest.approx(learn(replace(SHORT, epochs=1))[1][0]["loss"], rel=0.05)
-    vectors = np.stack(list(embed(fitted, planted()[0])))
-    np.testing.assert_allclose(vectors, np.stack(list(embed(fitted.cpu(), planted()[0]))), atol=0.01)
+    vectors = np.concatenate(list(embed([fitted], planted()[0])))
+    np.testing.assert_allclose(vectors, np.concatenate(list(embed([fitted.cpu()], planted()[0]))), atol=0.01)
 
 
 def test_network_survives_the_file(tmp_path, trained):
@@ -179,14 +181,15 @@ def test_files_that_are_not_a_network_are_refused(tmp_path, trained):
 def machines(tmp_path_factory):
     """Two machines on disk, whose clips differ in length, with tables, classes and inputs; a list of paths by name."""
     root = tmp_path_factory.mktemp("machines")
-    paths = {name: [str(root / f"{machine}_{name}") for machine in ("alpha", "beta")] for name in NAMES}
-    for machine, seconds, *own in zip(("alpha", "beta"), (0.5, 0.7), *paths.values(), strict=True):
-        clips, classes, images, spectra = own
+    paths = {name: [str(root / f"{machine}_{name}") for machine in ("alpha", "beta")] for name in NAMES[1:]}
+    paths = {"clips": [], "test": []} | paths
+    for row, (machine, seconds) in enumerate((("alpha", 0.5), ("beta", 0.7))):
         write_machine(root / "data", machine, source=10, target=4, test=1, seconds=seconds)
-        write_clips(machine, root / "data" / machine, clips)
-        table = read_clips(clips, "train")
-        write_table(classes, {"file": table["file"], "class": [f"{machine}/{n % 2}" for n in range(14)]})
-        write_inputs(read_clips(clips)["path"], "near", images, spectra, **SMALL)
+        for name, path in zip(("clips", "test"), write_clips(machine, root / "data" / machine, root), strict=True):
+            paths[name].append(path)
+        table, classes = read_clips(paths["clips"][row]), [f"{machine}/{n % 2}" for n in range(14)]
+        write_table(paths["classes"][row], {"file": table["file"], "class": classes})
+        write_inputs(table["path"], "near", paths["images"][row], paths["spectra"][row], **SMALL)
     return paths
 
 
@@ -221,7 +224,7 @@ def test_a_clip_keeps_its_own_windows_beside_a_longer_one(machines, tmp_path):
 
 def test_inputs_of_another_clip_table_are_refused(machines, tmp_path):
     np.save(tmp_path / "few.npy", np.load(machines["images"][0])[:3])
-    with pytest.raises(NearfarError, match=r"few\.npy: holds 3 clips, not 18; delete it and run again"):
+    with pytest.raises(NearfarError, match=r"few\.npy: holds 3 clips, not 14; delete it and run again"):
         list(read_inputs(machines["clips"][0], tmp_path / "few.npy", machines["spectra"][0], 512))
 
 
@@ -236,11 +239,10 @@ def test_a_broken_clip_is_named_and_leaves_no_inputs(tmp_path):
 def test_folds_are_those_of_the_detectors_and_each_training_clip_is_unseen_by_one(machines, folds):
     table = read_clips(machines["clips"][0])
     seen = [seen_by(table, fold, folds, seed=3) for fold in range(folds)]
-    train_rows = np.flatnonzero(table["split"] == "train")
-    assert (np.bincount(np.concatenate(seen), minlength=len(table["file"]))[train_rows] == folds - 1).all()
-    dealt = fold_of(table["file"][train_rows], table["domain"][train_rows], folds, seed_for(3, "alpha"))
+    assert (np.bincount(np.concatenate(seen), minlength=14) == folds - 1).all()
+    dealt = fold_of(table["file"], table["domain"], folds, seed_for(3, "alpha"))
     for fold, rows in enumerate(seen):
-        assert set(rows) == set(train_rows[dealt != fold])
+        assert set(rows) == set(np.flatnonzero(dealt != fold))
 
 
 def test_more_folds_than_clips_of_a_domain_are_refused_naming_the_machine(machines):
@@ -262,13 +264,14 @@ def test_the_network_of_a_fold_is_given_no_clip_of_it(machines, tmp_path, monkey
 
 def test_every_clip_has_an_embedding_a_fold(machines, tmp_path):
     models = [train_files(machines, tmp_path, fold) for fold in (0, 1)]
-    paths = [machines[name][0] for name in ("clips", "images", "spectra")]
-    embed_classifier(*paths, models, tmp_path / "v.parquet", device="cpu")
+    clips = machines["clips"][0], machines["test"][0]
+    embed_classifier(clips, models, tmp_path / "v.parquet", channel="near", device="cpu", made="a")
     known, vectors = read_vectors(tmp_path / "v.parquet")
-    assert list(known) == list(read_clips(paths[0])["file"]) and vectors.shape == (18, 2, 256)
+    assert list(known) == list(read_clips(clips)["file"]) and vectors.shape == (18, 2, 256)
+    seen = np.isin(known, read_clips(clips[0])["file"])
     for fold, model in enumerate(models):
-        one = np.stack(list(embed(load(model)[0], read_inputs(*paths, 512))))
-        np.testing.assert_array_equal(vectors[:, fold], one)
+        pairs = read_inputs(clips[0], machines["images"][0], machines["spectra"][0], 512)
+        np.testing.assert_array_equal(vectors[seen, fold], np.concatenate(list(embed([load(model)[0]], pairs))))
     assert not np.allclose(vectors[:, 0], vectors[:, 1])
 
 

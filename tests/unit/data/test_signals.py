@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 import soundfile
-from conftest import CONFIG, noise
+from conftest import CONFIG, noise, write_files
 
 from nearfar.backbones.embed import channel_waves
 from nearfar.data.signals import SIGNALS, channels_of, coherence_and_level, judge, residual, signal
@@ -109,10 +109,10 @@ def test_a_silent_residual_names_its_clip(tmp_path):
     soundfile.write(tmp_path / "a.wav", wave, 16000, subtype="PCM_16")
     with pytest.raises(NearfarError, match=r"a\.wav: its residual is silent"):
         list(channel_waves([tmp_path / "a.wav"], ["near", "residual"]))
-    write_table(tmp_path / "clips", {"file": ["a.wav"], "path": [str(tmp_path / "a.wav")]})
-    params = CONFIG["features"]["logmel"]
+    clips = write_files([tmp_path / "a.wav"], tmp_path / "clips")
+    how = {"feature": "logmel", "channel": "residual", "params": CONFIG["features"]["logmel"], "made": "a"}
     with pytest.raises(NearfarError, match=r"a\.wav: its residual is silent"):
-        extract_machine(tmp_path / "clips", tmp_path / "out", feature="logmel", channel="residual", params=params)
+        extract_machine(clips, tmp_path / "out", **how)
     assert not (tmp_path / "out").exists()
 
 
@@ -163,7 +163,7 @@ def machine_in(distance, noise, samples=64000):
 def test_a_far_microphone_that_is_not_far_is_named(tmp_path, capsys, distance, noise, coherence, level):
     path, far = str(tmp_path / "a.wav"), distance == "hall"
     soundfile.write(path, np.clip(machine_in(distance, noise), -1, 1), 16000, subtype="FLOAT")
-    write_table(tmp_path / "clips", {"file": ["a.wav"], "path": [path], "split": ["train"]})
+    write_table(tmp_path / "clips", {"file": ["a.wav"], "place": [path]})
     judge(tmp_path / "clips", tmp_path / "pump.json", machine="pump")
     judged = json.loads((tmp_path / "pump.json").read_text())
     assert judged["coherence"] == pytest.approx(coherence, abs=0.02)

@@ -80,7 +80,7 @@ def test_what_the_file_would_lose_is_refused(plugged, case):
 def test_arrays_and_numbers_are_kept(plugged, tmp_path, case):
     files, domain, view = clips()
     fits = CrossFit(plugged(*KEPT[case]), {"k": 3}, folds=2, seed=0).fit(files, domain, [view])
-    fits.write(tmp_path / "fits.safetensors")
+    fits.write(tmp_path / "fits.safetensors", fits.training_scores([view]), "a")
     again = CrossFit.read(tmp_path / "fits.safetensors").score([view])
     np.testing.assert_allclose(again, fits.score([view]), rtol=1e-12)
 
@@ -90,7 +90,7 @@ def test_what_is_set_after_the_fit_is_not_written_either(tmp_path):
     fits = CrossFit("mahalanobis", {"covariance": "ledoit_wolf", "reference": "domain"}, folds=2, seed=0)
     fits.fit(files, domain, [view]).fitted[1].model_ = object()
     with pytest.raises(NearfarError, match="mahalanobis.py: fit sets model_, a object, which cannot be kept"):
-        fits.write(tmp_path / "fits.safetensors")
+        fits.write(tmp_path / "fits.safetensors", np.zeros(60), "a")
     assert not list(tmp_path.iterdir())
 
 
@@ -109,7 +109,8 @@ def detect(tmp_path):
         write_vectors(tmp_path / "view", files, view)
         outputs = {name: tmp_path / name for name in ("fits", "scores", "normalized")}
         about = {"machine": "fan", "detector": "d", "folds": folds, "seed": 0, "normalization": NORMALIZATION}
-        detect_machine(tmp_path / "clips", [tmp_path / "view"], outputs, method=method, params=params, **about)
+        about |= {"made": f"{method} {params} {folds}"}
+        detect_machine([tmp_path / "clips"], [tmp_path / "view"], outputs, method=method, params=params, **about)
         return read_table(outputs["scores"])
 
     return run
@@ -171,7 +172,7 @@ def test_a_view_with_an_embedding_a_fold_is_fitted_and_scored_by_fold(plugged, f
     held_out, unseen = mean_distance(view, files[:40], domain[:40], folds, 5)
     np.testing.assert_allclose(fits.training_scores([view[:40]]), held_out)
     np.testing.assert_allclose(fits.score([view[40:]]), unseen)
-    fits.write(tmp_path / "fits")
+    fits.write(tmp_path / "fits", held_out, "a")
     np.testing.assert_allclose(CrossFit.read(tmp_path / "fits").score([view[40:]]), unseen)
 
 

@@ -207,8 +207,10 @@ def test_learned_state_is_all_there_is(method, tmp_path):
     files, domain, view = clips(n=60)
     views = [view, view] if method == "predictive" else [view]
     fits = CrossFit(method, METHODS[method], folds=3, seed=0).fit(files, domain, views)
-    fits.write(tmp_path / "fits.safetensors")
-    np.testing.assert_array_equal(fits.score(views), CrossFit.read(tmp_path / "fits.safetensors").score(views))
+    fits.write(tmp_path / "fits.safetensors", fits.training_scores(views), "a")
+    again = CrossFit.read(tmp_path / "fits.safetensors")
+    np.testing.assert_array_equal(fits.score(views), again.score(views))
+    np.testing.assert_array_equal(fits.training_scores(views), again.trained)
 
 
 def test_folds_hold_both_domains_and_follow_the_names():

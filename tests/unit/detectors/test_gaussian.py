@@ -113,7 +113,7 @@ def test_the_choice_stands_in_the_fit(tmp_path, method):
     folds = 1 if method == "whitened" else 3
     for covariance in ("likelihood", "ledoit_wolf"):
         fits = CrossFit(method, params_of(method, covariance=covariance), 3, seed=0).fit(files, domain, [view])
-        fits.write(tmp_path / "fit")
+        fits.write(tmp_path / "fit", fits.training_scores([view]), "a")
         with safe_open(tmp_path / "fit", framework="numpy") as file:
             about, names = json.loads(file.metadata()["nearfar"]), set(file.keys())
         assert about["fitted"] == folds and ("0/likelihoods_" in names) == (covariance == "likelihood")

@@ -23,8 +23,8 @@ def files(tmp_path, monkeypatch):
 @pytest.fixture
 def read(monkeypatch):
     """The names of the files that are read from now on."""
-    names, whole = [], digests._sha256
-    monkeypatch.setattr(digests, "_sha256", lambda path: names.append(path.name) or whole(path))
+    names, whole = [], digests.digest
+    monkeypatch.setattr(digests, "digest", lambda path: names.append(path.name) or whole(path))
     return names
 
 

@@ -4,9 +4,10 @@ import csv
 
 import numpy as np
 import pytest
-from conftest import CONFIG, write_machine
+import soundfile
+from conftest import CONFIG, noise, write_clips, write_machine
 
-from nearfar.data.clips import read_clips, write_clips
+from nearfar.data.clips import read_clips
 from nearfar.jobs.files import read_table, read_vectors, write_vectors
 from nearfar.lccr.files import embed_lccr, train_lccr
 from nearfar.lccr.maps import write_maps
@@ -17,15 +18,15 @@ LCCR = CONFIG["features"]["lccr"]
 
 
 def tables(tmp_path, attribute):
-    """Return the clip table and an embedding file in which the training clips fall into two groups."""
+    """Return the training clips' table and an embedding file in which they fall into two groups."""
     write_machine(tmp_path, "m", source=30, target=10, attribute=attribute)
-    write_clips("m", tmp_path / "m", tmp_path / "clips.parquet")
-    clips = read_clips(tmp_path / "clips.parquet")
+    table = write_clips("m", tmp_path / "m", tmp_path)[0]
+    clips = read_clips(table)
     rng = np.random.default_rng(0)
     files = clips["file"][::-1]
     vectors = [rng.standard_normal(8) * 0.1 + 5 * (i % 2) for i in range(len(files))]
     write_vectors(tmp_path / "embedding.parquet", files, vectors)
-    return tmp_path / "clips.parquet", tmp_path / "embedding.parquet"
+    return table, tmp_path / "embedding.parquet"
 
 
 @pytest.mark.parametrize(
@@ -53,13 +54,15 @@ def test_lccr_embeds_a_clip_by_its_own_windows(tmp_path):
         [clips], [tmp_path / "classes.parquet"], [maps], model, tmp_path / "log.parquet",
         map_params=how, params=LCCR["train"] | {"epochs": 1, "batch": 16, "crop": 8}, seed=0, device="cpu",
     )  # fmt: skip
-    embed_lccr(clips, maps, model, tmp_path / "lccr.parquet")
-    longer = np.pad(np.load(maps), ((0, 0), (0, 0), (0, 0), (0, 5)), mode="wrap")
-    np.save(tmp_path / "longer.npy", longer)  # as if another clip of the machine were longer
-    embed_lccr(clips, tmp_path / "longer.npy", model, tmp_path / "again.parquet")
+    both = [clips, clips.replace("train", "test")]
+    embed_lccr(both, model, tmp_path / "lccr.parquet", made="a")
     files, vectors = read_vectors(tmp_path / "lccr.parquet")
-    assert vectors.shape == (48, 128) and list(files) == list(read_clips(clips)["file"])
-    assert np.array_equal(read_vectors(tmp_path / "again.parquet")[1], vectors)
+    assert vectors.shape == (48, 128) and list(files) == list(read_clips(both)["file"])
+    longer = tmp_path / "m/test" / next(file for file in files if "_test_" in file)
+    soundfile.write(longer, noise(("longer",), 0.7), 16000, subtype="PCM_16")
+    embed_lccr(write_clips("m", tmp_path / "m", tmp_path), model, tmp_path / "again.parquet", made="a")
+    same = (read_vectors(tmp_path / "again.parquet")[1] == vectors).all(axis=1)
+    assert list(files[~same]) == [longer.name]
 
 
 def test_classes_are_shown_to_a_person(tmp_path):
