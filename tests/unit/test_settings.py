@@ -263,3 +263,45 @@ def test_what_trains_has_no_default_at_all(function):
     module, name = function.split(":")
     signature = inspect.signature(getattr(importlib.import_module(module), name)).parameters
     assert [key for key, one in signature.items() if one.default is not inspect.Parameter.empty] == []
+
+
+OWN = {"clips": "mine.csv", "root": None}
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        ({"root": "a", "near": 1, "far": 0}, "data.near: 1 is for your own recordings"),
+        ({"root": "a", "window": 10.0}, "data.window: 10.0 is for your own recordings"),
+        ({"root": "a", "bad_clips": "skip"}, "data.bad_clips: skip is for your own recordings"),
+        ({"root": "a", "few_clips": "cap"}, "data.few_clips: cap is for your own recordings"),
+        ({"root": "a", "clips": "b.csv"}, "data.clips: a table, and data.root a folder"),
+        ({"root": None, "layout": "folders"}, "data.root: null, with data.layout: folders"),
+        (OWN | {"near": 1}, "data.far: 1 is the near channel"),
+        (OWN | {"hop": 5.0}, "data.hop: given without data.window"),
+    ],
+)
+def test_keys_on_recordings_that_contradict_one_another(data, said):
+    changed = copy.deepcopy(CONFIG)
+    changed["data"] |= data
+    assert refused(changed).startswith(said)
+
+
+@pytest.mark.parametrize("data", [OWN, OWN | {"far": None}, {"root": "a", "far": None}, OWN | {"window": 10.0}])
+def test_own_recordings_and_one_microphone_are_accepted(data):
+    changed = copy.deepcopy(CONFIG)
+    changed["data"] |= data
+    settings.check(changed, SCHEMA)
+
+
+def test_one_microphone_leaves_what_hears_near_alone():
+    changed = copy.deepcopy(CONFIG)
+    deaf = settings.keep_near(changed)
+    assert deaf["system1"] == ["c1", "lccr_flow", "lccr_mahalanobis", "spatial"]
+    assert {"core", "mono", "system4"} <= changed["systems"].keys() and not deaf.keys() & changed["systems"].keys()
+    assert changed["features"]["eat"]["channels"] == changed["features"]["eat"]["bands"] == ["near"]
+    views = {view for about in changed["detectors"].values() for view in about["views"]}
+    assert views and all(view.endswith("/near") for view in views)
+    with pytest.raises(NearfarError, match=r"c1.* of system1 hear the far microphone.*: core, .*mono"):
+        settings.refuse_deaf(deaf, changed, ["--cores", "2", "results/system1/eval.csv"])
+    settings.refuse_deaf(deaf, changed, ["results/mono/ranking.csv", "detectors.csv"])
