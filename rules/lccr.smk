@@ -57,7 +57,10 @@ rule lccr:
         results("logs/lccr/{machine}.log"),
     conda:
         "../envs/nearfar.yaml"
+    resources:
+        gpu=GPU,
     params:
+        device=config["device"],
         sources=sources("workflow/scripts/lccr/lccr.py"),
     script:
         "../workflow/scripts/lccr/lccr.py"

@@ -37,6 +37,17 @@ def shared():
     return SHARED
 
 
+@pytest.fixture
+def cuda():
+    """The device of a test marked gpu, which is skipped without one; torch is left free to be fast again."""
+    import torch
+
+    if not torch.cuda.is_available():
+        pytest.skip("torch finds no CUDA device here")
+    yield "cuda"
+    torch.use_deterministic_algorithms(False)
+
+
 def noise(words, seconds=0.5, gain=0.1):
     """Two channels of noise that depend only on ``words``."""
     from nearfar.seeds import seed_for

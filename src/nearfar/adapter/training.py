@@ -20,7 +20,7 @@ from torch import nn
 from nearfar.adapter.inputs import Inputs, by_length, load
 from nearfar.backbones.eat import EAT
 from nearfar.backbones.fbank import ROWS
-from nearfar.jobs.devices import refuse_absent
+from nearfar.jobs.devices import use_device
 from nearfar.jobs.files import replacing
 from nearfar.jobs.kinds import Amount, Count, Positive, Share
 from nearfar.jobs.progress import bar
@@ -116,7 +116,7 @@ def train(
 
     Raises NearfarError for an absent device and for a loss that is not finite.
     """
-    refuse_absent(device)
+    use_device(device)
     with torch_threads(settings.threads):
         network = trainee(backbone, settings, seed).to(device).train()
         learned = network.learned()

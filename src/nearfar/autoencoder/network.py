@@ -11,6 +11,7 @@ from torch import nn
 from nearfar.autoencoder.frames import DIMS, Frames, windows
 from nearfar.data.domains import DOMAINS
 from nearfar.errors import NearfarError
+from nearfar.jobs.devices import use_device
 from nearfar.jobs.files import read_arrays, write_arrays
 from nearfar.jobs.kinds import Count, Positive, Share
 from nearfar.jobs.progress import bar
@@ -41,8 +42,9 @@ def train(
 
     Adam on the mean squared error in dB². A share ``held_out`` of the windows, drawn at random, is only reported on:
     the last epoch is kept. The seed alone decides the result, to the byte, and torch's global generator is left as it
-    was. Raises NearfarError for a loss that is not finite.
+    was. Raises NearfarError for a loss that is not finite and an absent device.
     """
+    use_device(device)
     log = []
     with torch_threads(1):
         network = seeded(seed_for(seed, "weights"), Network).to(device)

@@ -12,6 +12,7 @@ from nearfar.data.clips import read_clips
 from nearfar.data.domains import DOMAINS
 from nearfar.errors import NearfarError, error_prefix
 from nearfar.features.files import renew
+from nearfar.jobs.devices import use_device
 from nearfar.jobs.files import write_table
 from nearfar.jobs.progress import bar
 from nearfar.seeds import seed_for
@@ -78,10 +79,11 @@ def clip_scores(residual: np.ndarray, whitenings: dict[str, np.ndarray]) -> np.n
 
 
 def score_clips(clips: Sequence[str], model: str | Path, path: str | Path, *, device: str, made: str) -> None:
-    """Write clip_scores of every clip of a machine as a feature file; raises NearfarError as read_log_mel does.
+    """Write clip_scores of every clip of a machine as a feature file.
 
-    clips: paths of the clip tables; made: see renew.
+    clips: paths of the clip tables; made: see renew. Raises NearfarError as read_log_mel does and for an absent device.
     """
+    use_device(device)
     network, whitenings = load(model)
     network.to(device)
 

@@ -16,7 +16,7 @@ from nearfar.data.places import read_place
 from nearfar.data.signals import channels_of, signal
 from nearfar.errors import NearfarError, error_prefix
 from nearfar.features.files import renew
-from nearfar.jobs.devices import refuse_absent
+from nearfar.jobs.devices import use_device
 from nearfar.jobs.prefetch import ahead
 from nearfar.jobs.progress import bar
 
@@ -109,7 +109,7 @@ def embed_machine(
     ``precision`` "bfloat16" is the model's alone (autocast): front end and pooling stay in float32. ``how``: layers and
     batch, as ``token_batches`` takes them. Raises NearfarError for clips that cannot be read.
     """
-    refuse_absent(device)
+    use_device(device)
     torch.set_num_threads(threads)
     views = [(name.removeprefix("bands_"), "bands" if name.startswith("bands_") else pooling) for name in outputs]
     model, half = load_backbone(backbone_folder), precision == "bfloat16"

@@ -12,7 +12,7 @@ from nearfar.data.clips import read_clips
 from nearfar.detectors.crossfit import fold_of
 from nearfar.errors import NearfarError, error_prefix
 from nearfar.features.files import renew
-from nearfar.jobs.devices import refuse_absent
+from nearfar.jobs.devices import use_device
 from nearfar.jobs.files import write_table
 from nearfar.jobs.progress import bar
 from nearfar.jobs.threads import torch_threads
@@ -81,7 +81,7 @@ def embed_classifier(
     clips: paths of the clip tables; made: see renew. Raises NearfarError for an absent device and for an embedding that
     is not finite.
     """
-    refuse_absent(device)
+    use_device(device)
     loaded = [load(model) for model in models]
     networks = [network.to(device) for network, _ in loaded]
 

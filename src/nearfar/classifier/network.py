@@ -21,7 +21,7 @@ from torch.nn.functional import cross_entropy, normalize, one_hot
 
 from nearfar.classifier.inputs import Pair
 from nearfar.errors import NearfarError
-from nearfar.jobs.devices import refuse_absent
+from nearfar.jobs.devices import use_device
 from nearfar.jobs.files import read_arrays, write_arrays
 from nearfar.jobs.kinds import Amount, Count, Positive, Share
 from nearfar.jobs.progress import bar
@@ -128,7 +128,7 @@ def train(
     Raises NearfarError for clips of a single class, a loss that is not finite and an absent device.
     """
     labels = _labels(classes)
-    refuse_absent(device)
+    use_device(device)
     image, spectrum = clips[0]
     log, whose = [], None
     with torch_threads(1):

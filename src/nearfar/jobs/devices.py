@@ -77,12 +77,21 @@ def _device(word, uuids):
     return known[0] if len(known) == 1 else None
 
 
-def refuse_absent(device: str) -> None:
-    """Raise NearfarError where torch cannot use ``device``."""
+def use_device(device: str) -> None:
+    """Raise NearfarError where torch cannot use ``device``; let "cuda" give the same bytes every time.
+
+    For the rest of the process torch then takes deterministic algorithms alone, and float32 is no TF32. On another card
+    or with other libraries the bytes may differ. To be called before CUDA is first used.
+    """
+    if device == "cpu":
+        return
     import torch
 
-    if device.startswith("cuda") and not torch.cuda.is_available():
+    if not torch.cuda.is_available():
         raise NearfarError(f"device: {device!r} is not to be had here; set it to 'cpu' or run on a machine with a GPU")
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it torch refuses: cuBLAS adds in any order
+    torch.use_deterministic_algorithms(True)
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
 
 
 def _uuids():

@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from nearfar.data.clips import read_clips
 from nearfar.features.files import renew
+from nearfar.jobs.devices import use_device
 from nearfar.jobs.files import write_table
 from nearfar.jobs.progress import bar
 from nearfar.lccr.maps import read_maps
@@ -44,9 +45,14 @@ def train_lccr(
     save(network, map_params, model)
 
 
-def embed_lccr(clips: Iterable[str], model: str | Path, path: str | Path, *, made: str) -> None:
-    """Write the LCCR vectors of a machine's clips. clips: paths of the clip tables; made: see renew."""
+def embed_lccr(clips: Iterable[str], model: str | Path, path: str | Path, *, device: str, made: str) -> None:
+    """Write the LCCR vectors of a machine's clips.
+
+    clips: paths of the clip tables; made: see renew. Raises NearfarError for an absent device.
+    """
+    use_device(device)
     network, params = load(model)
+    network.to(device)
 
     def compute(chosen):
         for vector in embed(network, read_maps(bar(chosen["place"], "lccr"), **params)):

@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 from torch import nn
 
 from nearfar.errors import NearfarError
-from nearfar.jobs.devices import refuse_absent
+from nearfar.jobs.devices import use_device
 from nearfar.jobs.files import read_arrays, write_arrays
 from nearfar.jobs.kinds import Amount, Count, Positive
 from nearfar.jobs.progress import bar
@@ -74,7 +74,7 @@ def train(
     the steps and falls as a cosine. The seed alone decides the result, to the byte, and
     torch's global generator is left as it was. Raises NearfarError for a loss that is not finite and an absent device.
     """
-    refuse_absent(device)
+    use_device(device)
     log = []
     with torch_threads(1):
         network = seeded(seed_for(seed, "lccr"), Network, maps[0].shape[1]).to(device).train()

@@ -11,7 +11,7 @@ from torch import nn
 from nearfar.backbones.eat import EAT
 from nearfar.backbones.fbank import MELS, PADDING, PATCH, ROWS
 from nearfar.errors import NearfarError
-from nearfar.jobs.devices import refuse_absent
+from nearfar.jobs.devices import use_device
 from nearfar.jobs.files import replacing, write_table
 from nearfar.jobs.kinds import Amount, Count, Positive, Share
 from nearfar.jobs.progress import bar
@@ -44,7 +44,7 @@ def pretrain(
     state beside its outputs, where that is of the same inputs, config, seed and settings, to the same bytes.
     Raises NearfarError for a loss that is not finite and for collapsed targets.
     """
-    refuse_absent(device)
+    use_device(device)
     folder, mels = Path(outputs["weights"]).parent, np.load(inputs, mmap_mode="r")
     state, about = folder / "state.pt", settings | {"config": config, "seed": seed, "device": device}
     whose = identity(about, [inputs], "src/nearfar/pretraining/run.py")

@@ -54,8 +54,8 @@ def inputs():
     return planted()
 
 
-def learn(inputs, settings=SHORT, seed=0, **more):
-    return train(TINY, inputs, settings, seed=seed, device="cpu", **more)
+def learn(inputs, settings=SHORT, seed=0, device="cpu", **more):
+    return train(TINY, inputs, settings, seed=seed, device=device, **more)
 
 
 def embedded(network, inputs):
@@ -303,3 +303,25 @@ def test_a_state_goes_on_only_with_its_own_settings_seed_and_inputs(inputs, tmp_
     assert trained_anew() and not trained_anew()
     file.write_text("other")
     assert trained_anew()
+
+
+@pytest.mark.gpu
+def test_a_gpu_learns_as_the_cpu_does_and_repeats_itself(cuda, inputs, trained, tmp_path):
+    (network, log), (again, _) = learn(inputs, device=cuda), learn(inputs, device=cuda)
+    assert next(network.parameters()).device.type == cuda
+    assert [row["loss"] for row in log] == pytest.approx([row["loss"] for row in trained[1]], rel=0.02)
+    for name, value in network.learned().items():
+        assert torch.equal(value, again.learned()[name]), name
+    save(network, tmp_path)
+    on_gpu, on_cpu = (list(embeddings(EAT.load(tmp_path), [("a", wave())], device=one))[0][1] for one in (cuda, "cpu"))
+    np.testing.assert_allclose(on_gpu, on_cpu, atol=1e-4 * np.abs(on_cpu).max())
+
+
+@pytest.mark.gpu
+def test_an_epoch_in_bfloat16_on_a_gpu_stays_near_that_in_float32(cuda, inputs, trained):
+    _, log = learn(inputs, replace(SHORT, precision="bfloat16"), device=cuda)
+    assert [row["loss"] for row in log] == pytest.approx([row["loss"] for row in trained[1]], rel=0.1)
+
+
+def wave(samples=8000):
+    return np.random.default_rng(0).normal(0, 0.1, samples).astype(np.float32)

@@ -222,3 +222,21 @@ def test_frames_of_files_keep_their_order(tmp_path):
     assert got.mels.shape == (16 + 10, 128) and list(got.clips) == [0] * 12 + [1] * 6
     assert torch.equal(got.mels[16:], log_mel(torch.tensor(soundfile.read(paths[1], dtype="float32")[0][:, 0])))
     assert list(got.starts) == [*range(12), *range(16, 22)]
+
+
+def test_an_absent_device_is_refused(frames, tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    save(Network(), {domain: np.eye(640) for domain in ("source", "target")}, tmp_path / "model")
+    for call in (
+        lambda: train(frames, **SMALL | {"device": "cuda"}),
+        lambda: score_clips([], tmp_path / "model", tmp_path / "near", device="cuda", made=""),
+    ):
+        with pytest.raises(NearfarError, match="device: 'cuda' is not to be had here; set it to 'cpu'"):
+            call()
+
+
+@pytest.mark.gpu
+def test_a_gpu_learns_as_the_cpu_does_and_repeats_itself(cuda, frames, trained):
+    (network, log), (again, _) = (train(frames, **SMALL | {"device": cuda}) for _ in range(2))
+    assert next(network.parameters()).device.type == cuda and weights(network.cpu()) == weights(again.cpu())
+    assert [row["loss"] for row in log] == pytest.approx([row["loss"] for row in trained[1]], rel=0.02)

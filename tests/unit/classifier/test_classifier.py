@@ -45,6 +45,18 @@ def learn(settings=SHORT, seed=0, device="cpu", **more):
     return train(*planted(), settings, seed=seed, device=device, **more)
 
 
+def breaking(call, after):
+    """``call`` that is interrupted once it was made ``after`` times."""
+    left = iter(range(after))
+
+    def made(*arguments):
+        if next(left, None) is None:
+            raise KeyboardInterrupt
+        return call(*arguments)
+
+    return made
+
+
 @pytest.fixture(scope="module")
 def trained():
     return learn()
@@ -150,13 +162,26 @@ def test_an_absent_device_is_refused(monkeypatch):
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
-def test_an_epoch_is_trained_on_cuda():
-    fitted, log = learn(replace(SHORT, epochs=1), device="cuda")
-    assert next(fitted.parameters()).device.type == "cuda" and np.isfinite(log[0]["loss"])
-    assert log[0]["loss"] == pytest.approx(learn(replace(SHORT, epochs=1))[1][0]["loss"], rel=0.05)
-    vectors = np.concatenate(list(embed([fitted], planted()[0])))
-    np.testing.assert_allclose(vectors, np.concatenate(list(embed([fitted.cpu()], planted()[0]))), atol=0.01)
+def test_a_gpu_learns_and_embeds_as_the_cpu_does_and_repeats_itself(cuda, tmp_path):
+    (fitted, log), (again, _) = learn(device=cuda), learn(device=cuda)
+    assert next(fitted.parameters()).device.type == cuda and weights(fitted) == weights(again)
+    assert log[0]["loss"] == pytest.approx(learn()[1][0]["loss"], rel=0.02)
+    save(fitted, SMALL, tmp_path / "model.safetensors")
+    on_gpu, on_cpu = (
+        np.stack(list(embed([one], planted()[0]))) for one in (fitted, load(tmp_path / "model.safetensors")[0])
+    )
+    np.testing.assert_allclose(on_gpu, on_cpu, atol=1e-4)
+
+
+@pytest.mark.gpu
+def test_a_training_on_a_gpu_goes_on_to_the_same_bytes(cuda, tmp_path, monkeypatch):
+    whole, log = learn(device=cuda)
+    with monkeypatch.context() as patch:
+        patch.setattr(network, "_epoch", breaking(network._epoch, after=2))
+        with pytest.raises(KeyboardInterrupt):
+            learn(device=cuda, state=tmp_path / "state")
+    resumed, again = learn(device=cuda, state=tmp_path / "state")
+    assert again == log and weights(resumed) == weights(whole)
 
 
 def test_network_survives_the_file(tmp_path, trained):

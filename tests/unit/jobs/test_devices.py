@@ -6,10 +6,11 @@ import subprocess
 import sys
 
 import pytest
+import torch
 from conftest import ROOT
 
 from nearfar.errors import NearfarError
-from nearfar.jobs.devices import leased, visible
+from nearfar.jobs.devices import leased, use_device, visible
 
 WAITING = "nearfar: all GPUs are taken (0, 1, 2); waiting for one\n"
 HOLDER = """
@@ -170,6 +171,31 @@ def test_a_part_of_a_gpu_can_be_leased(monkeypatch, tmp_path):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "MIG-GPU-8f9/1/0")
     with leased("cuda"):
         assert os.environ["CUDA_VISIBLE_DEVICES"] == "MIG-GPU-8f9/1/0"
+
+
+@pytest.mark.parametrize("chosen", [None, ":16:8"])
+def test_a_gpu_is_held_to_deterministic_algorithms_and_whole_float32(monkeypatch, chosen):
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", "")  # so that it is as before afterwards
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG") if chosen is None else monkeypatch.setenv(
+        "CUBLAS_WORKSPACE_CONFIG", chosen
+    )
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    try:
+        use_device("cpu")
+        assert not torch.are_deterministic_algorithms_enabled() and torch.backends.cudnn.allow_tf32
+        use_device("cuda")
+        assert torch.are_deterministic_algorithms_enabled() and not torch.backends.cudnn.allow_tf32
+        assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == (chosen or ":4096:8")
+    finally:
+        torch.use_deterministic_algorithms(False)
+
+
+def test_a_gpu_that_torch_does_not_find_is_refused(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(NearfarError, match="device: 'cuda' is not to be had here; set it to 'cpu' or run on a machine"):
+        use_device("cuda")
+    use_device("cpu")
 
 
 @pytest.mark.parametrize("named", ["", "-1,0", "2,2"])

@@ -161,3 +161,15 @@ def test_a_broken_clip_is_named_and_leaves_no_map_file(tmp_path):
     with pytest.raises(NearfarError, match=r"short\.wav: .*shorter than n_fft"):
         write_maps([tmp_path / "short.wav"], tmp_path / "m.npy", **MAPS)
     assert not list(tmp_path.glob("*npy*"))
+
+
+@pytest.mark.gpu
+def test_a_gpu_learns_and_embeds_as_the_cpu_does_and_repeats_itself(cuda, training, trained, tmp_path):
+    (network, log), (again, _) = (train(*training, **SMALL | {"device": cuda}) for _ in range(2))
+    assert next(network.parameters()).device.type == cuda
+    assert log[0]["loss"] == pytest.approx(trained[1][0]["loss"], rel=0.02)
+    vectors = np.stack([*embed(network, training[0])])
+    np.testing.assert_array_equal(vectors, np.stack([*embed(again, training[0])]))
+    save(network, MAPS, tmp_path / "model.safetensors")
+    on_cpu = np.stack([*embed(load(tmp_path / "model.safetensors")[0], training[0])])
+    np.testing.assert_allclose(vectors, on_cpu, atol=1e-4 * np.abs(on_cpu).max())

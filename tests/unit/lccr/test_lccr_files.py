@@ -55,12 +55,12 @@ def test_lccr_embeds_a_clip_by_its_own_windows(tmp_path):
         map_params=how, params=LCCR["train"] | {"epochs": 1, "batch": 16, "crop": 8}, seed=0, device="cpu",
     )  # fmt: skip
     both = [clips, clips.replace("train", "test")]
-    embed_lccr(both, model, tmp_path / "lccr.parquet", made="a")
+    embed_lccr(both, model, tmp_path / "lccr.parquet", device="cpu", made="a")
     files, vectors = read_vectors(tmp_path / "lccr.parquet")
     assert vectors.shape == (48, 128) and list(files) == list(read_clips(both)["file"])
     longer = tmp_path / "m/test" / next(file for file in files if "_test_" in file)
     soundfile.write(longer, noise(("longer",), 0.7), 16000, subtype="PCM_16")
-    embed_lccr(write_clips("m", tmp_path / "m", tmp_path), model, tmp_path / "again.parquet", made="a")
+    embed_lccr(write_clips("m", tmp_path / "m", tmp_path), model, tmp_path / "again.parquet", device="cpu", made="a")
     same = (read_vectors(tmp_path / "again.parquet")[1] == vectors).all(axis=1)
     assert list(files[~same]) == [longer.name]
 

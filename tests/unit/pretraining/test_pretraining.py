@@ -12,6 +12,7 @@ from nearfar.backbones import eat, fbank
 from nearfar.backbones.eat import EAT
 from nearfar.errors import NearfarError
 from nearfar.factory import mix
+from nearfar.jobs.devices import use_device
 from nearfar.jobs.files import read_table
 from nearfar.pretraining import objective
 from nearfar.pretraining.data import simulated, write_inputs
@@ -341,3 +342,17 @@ def test_ill_runs_stop(inputs):
             model.fixed_positional_encoder.positions.zero_()  # all patches alike: so are all targets
     with pytest.raises(NearfarError, match="the targets have collapsed in step 0"):
         run.learn()
+
+
+@pytest.mark.gpu
+def test_a_gpu_learns_as_the_cpu_does_and_repeats_itself(cuda, inputs):
+    mels, on_gpu = np.load(inputs), {"device": cuda, "statistics": 1.0}
+    use_device(cuda)  # as pretrain does
+    (states, run), (again, _), (_, reference) = (
+        learned(mels, **on_gpu),
+        learned(mels, **on_gpu),
+        learned(mels, statistics=1.0),
+    )
+    assert all(torch.equal(states[name], again[name]) for name in states)
+    assert states["student.extra_tokens"].device.type == cuda
+    assert [row["loss"] for row in run.log] == pytest.approx([row["loss"] for row in reference.log], rel=0.02)
