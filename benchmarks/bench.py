@@ -45,10 +45,12 @@ def main(wanted):
         head, text = f"# What nearfar costs\n\nMade by `make bench`; do not edit. {machine()}\n", {}
     for title in wanted or SECTIONS:
         print(title, file=sys.stderr, flush=True)
-        again = f"Measured by itself at commit {commit()}.\n\n" if wanted else ""
+        begun = os.getloadavg()[0]
         section = subprocess.run(
             [sys.executable, HERE / SECTIONS[title]], stdout=subprocess.PIPE, text=True, check=True
         )
+        load = f"the load {begun:.1f} when it began and {os.getloadavg()[0]:.1f} when it ended"
+        again = f"Measured by itself at commit {commit()}, {load}.\n\n" if wanted else ""
         text[title] = f"\n{again}{section.stdout}"
     sections = [f"{title}\n{text[title].rstrip()}\n" for title in SECTIONS]
     with replacing(result) as temporary:

@@ -14,9 +14,11 @@ import yaml
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "src"))
-VIEWS = {"eat/near": 1536, "eat/far": 1536, "lccr/pair": 128, "rtf/pair": 195, "logmel/near": 256}  # EAT base's
-SYSTEMS = ("system1", "system2", "system3", "system4")
-TABLES = [f"results/{system}/eval.csv" for system in SYSTEMS]
+VIEWS = {  # a clip's shape in each, with an EAT of base size
+    **{"eat/near": 1536, "eat/far": 1536, "lccr/pair": 128, "rtf/pair": 195, "logmel/near": 256},
+    **{"logmel/residual": 256, "eat_bands/near": 12288, "eat_bands/residual": 12288, "classifier/near": (3, 256)},
+}
+PAPERS = ("system1", "system2", "system3", "system4")
 RULES = ("detect", "fuse", "evaluate")
 SELF = """
 import atexit, json, resource, sys
@@ -28,20 +30,25 @@ main()
 
 
 class Project:
-    """A folder with made-up clip tables and features of ``machines`` machines of ``clips`` clips, and its settings."""
+    """A folder with made-up clip tables and features of ``machines`` machines of ``clips`` clips, and its settings.
 
-    def __init__(self, machines=7, clips=1200, root=ROOT):
+    The features are those that the detectors of ``systems`` see.
+    """
+
+    def __init__(self, machines=7, clips=1200, systems=PAPERS, root=ROOT):
         self.kept = tempfile.TemporaryDirectory()  # removed with this project
         self.folder, self.clips, self.machines, self.root = Path(self.kept.name), clips, [], root
         self.config = yaml.safe_load((root / "config/config.yaml").read_text())
         self.config["data"]["root"] = "data"
+        seen = {view for name in detectors(self, systems) for view in self.config["detectors"][name]["views"]}
+        self.views = {view: shape for view, shape in VIEWS.items() if view in seen}
         (self.folder / "config").mkdir()
         for _ in range(machines):
             self.add()
 
     def add(self):
         """Add a machine: a sixth of the clips are test clips, half of them anomalous, and 1 % of the rest target."""
-        from nearfar.jobs.files import write_table, write_vectors
+        from nearfar.jobs.files import write_table, write_text, write_vectors
 
         name, rng = f"machine{len(self.machines):02d}", np.random.default_rng(len(self.machines))
         (self.folder / "data" / name / "train").mkdir(parents=True)
@@ -56,17 +63,24 @@ class Project:
             write_table(self.folder / f"results/clips/{part}/{name}.parquet", cut)
         shift = (np.array(domain) == "target")[:, None] + 0.5 * (np.array(label) == "anomaly")[:, None]
         latent = rng.standard_normal((len(files), 48))
-        for view, width in VIEWS.items():
+        write_text(self.folder / f"results/signals/{name}.json", json.dumps({"far": True}))
+        for view, shape in self.views.items():
+            width = int(np.prod(shape))
             mixing = rng.standard_normal((48, width)) * np.linspace(1, 0.1, 48)[:, None]
             vectors = latent @ mixing + 0.3 * rng.standard_normal((len(files), width))
             vectors += 0.2 * shift * rng.standard_normal(width)
+            vectors = vectors.reshape(len(files), *np.atleast_1d(shape))
             write_vectors(self.folder / f"results/features/{view}/{name}.parquet", files, vectors)
         self.machines.append(name)
 
-    def run(self, *arguments, cores=2, rules=RULES):
-        """Run Snakemake in the folder; return its own CPU-seconds, its jobs', the wall time, and the jobs by rule."""
+    def run(self, *systems, cores=2, rules=RULES):
+        """Run the workflow up to the tables of ``systems``, by default the paper's.
+
+        Returns Snakemake's own CPU-seconds, its jobs', the wall time, and the jobs by rule.
+        """
         (self.folder / "config/config.yaml").write_text(yaml.safe_dump(self.config))
-        command = [sys.executable, "-c", SELF, *(arguments or TABLES), "--cores", str(cores)]
+        tables = [f"results/{system}/eval.csv" for system in systems or PAPERS]
+        command = [sys.executable, "-c", SELF, *tables, "--cores", str(cores)]
         command += ["--snakefile", str(self.root / "Snakefile")]
         command += ["--workflow-profile", str(self.root / "profiles/default"), "--allowed-rules", *rules]
         start = time.perf_counter()
@@ -77,8 +91,8 @@ class Project:
         if done.returncode:
             raise SystemExit(done.stdout)
         own, jobs = json.loads(re.search(r"USED (.*)", done.stdout)[1])
-        counted = re.findall(rf"^({'|'.join(rules)})\s+(\d+)$", done.stdout, re.MULTILINE)
-        return own, jobs, wall, {rule: int(count) for rule, count in counted}
+        ended = re.findall(rf"^[\d:]+ +\d+/\d+ +({'|'.join(rules)})\b", done.stdout, re.MULTILINE)
+        return own, jobs, wall, {rule: ended.count(rule) for rule in rules if rule in ended}
 
     def features(self, detector, machine):
         """Return the paths of the clip tables and of the views of a detector, and its settings."""
@@ -111,12 +125,12 @@ def detect(project, detector, machine, out):
     )
 
 
-def detectors(project):
-    """Return the detectors that the four systems use."""
-    from nearfar.systems.weights import weights_of
+def detectors(project, systems=PAPERS):
+    """Return the detectors that the systems use, sorted."""
+    from nearfar.systems.weights import members_of
 
     config = project.config
-    return sorted({name for s in SYSTEMS for name in weights_of(config["systems"][s]["weights"], config["core"])})
+    return sorted({name for system in systems for name in members_of(config["systems"][system], config["core"])})
 
 
 def cpu(call, *arguments):

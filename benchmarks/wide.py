@@ -2,7 +2,8 @@
 
     OMP_NUM_THREADS=1 .venv/bin/python benchmarks/wide.py
 
-Each row is fit, scores and file of a detector on made-up features, in a process of its own; and the residual of a clip.
+Each row is fit, scores and file of a detector on made-up features, in a process of its own; then the residual of a clip
+and such an EAT, of random weights, on near and residual of clips of noise.
 """
 
 import tempfile
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import yaml
-from growth import measured
+from growth import clips_of_noise, measured
 from project import ROOT
 
 from nearfar.data.signals import residual
@@ -50,6 +51,27 @@ def detector(path, method, params, folds):
     fits.write(path, fits.training_scores(seen), made="")
 
 
+def embed(backbone, paths):
+    """Embed near and residual of clips, by column and by mel row in one pass, as the workflow's job does."""
+    from nearfar.backbones.base import load_backbone
+    from nearfar.backbones.embed import view_vectors
+
+    views = [(signal, pooling) for signal in ("near", "residual") for pooling in ("columns", "bands")]
+    for vectors in view_vectors(load_backbone(backbone), paths, views, batch=8):
+        assert [len(vector) for vector in vectors] == [1536, DIMS] * 2
+
+
+def embedding(folder, few=4, many=12):
+    """Return the CPU-seconds of a clip of 10 s and the peak memory in MB, torch included."""
+    from nearfar.backbones.source import fetch
+
+    fetch("untrained", folder / "base", family="eat", config={})
+    clips_of_noise(folder, many, seconds=10)
+    paths = sorted(folder.glob("*.wav"))
+    took = [measured(embed, folder / "base", paths[:count]) for count in (few, many)]
+    return (took[1][0] - took[0][0]) / (many - few), took[1][1]
+
+
 def milliseconds(call, argument, repeat=50):
     """Return the CPU-milliseconds of a call, the median of many."""
     took = []
@@ -77,6 +99,12 @@ def main():
             print(f"| `{method}` | {said} | {took - given:.1f} | {memory:.0f} | {size:.0f} |", flush=True)
     wave = np.random.default_rng(0).normal(0, 0.1, (160000, 2)).astype(np.float32)
     print(f"\nThe residual of a clip of 10 s: {milliseconds(residual, wave):.1f} CPU-ms.")
+    with tempfile.TemporaryDirectory() as folder:
+        a_clip, memory = embedding(Path(folder))
+    print(
+        f"\nNear and residual of a clip of 10 s by an EAT of base size, `columns` and `bands` in one pass: {a_clip:.2f}"
+        f" CPU-seconds, {memory:.0f} MB at most."
+    )
 
 
 if __name__ == "__main__":
