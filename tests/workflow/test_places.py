@@ -39,7 +39,7 @@ def test_results_of_any_name_and_in_the_data_are_made_once_and_change_no_data(pr
     done = project.run(target)
     assert done.returncode == 0, done.stdout
     assert project.planned(target) == set()
-    assert {path.stem for path in (project.folder / places["results"] / "clips").iterdir()} == {"alpha", "beta"}
+    assert {path.stem for path in (project.folder / places["results"] / "clips/train").iterdir()} == {"alpha", "beta"}
 
 
 def test_data_in_the_results_stay_as_they_are(project):
