@@ -7,7 +7,7 @@ import shutil
 import numpy as np
 import pytest
 import soundfile
-from conftest import ROOT, TOY, Project, write_machine
+from conftest import CONFIG, ROOT, TOY, Project, noise, write_machine
 
 from nearfar.jobs.files import read_table
 
@@ -107,9 +107,9 @@ def test_clip_replaced_by_another_of_the_same_length(after):
     clips = sorted((after.folder / "data/beta/train").iterdir())
     shutil.copy(clips[1], clips[0])
     planned = after.planned(*TARGETS)
-    assert ("clips", "machine=beta") in planned
+    assert {("clips", f"split={split}, machine=beta") for split in ("train", "test")} <= planned
     assert {job for job in planned if "machine=alpha" in job[1]} == set()
-    assert after.run("results/clips/beta.parquet").returncode == 0  # and then the run is broken off
+    assert after.run("results/clips/train/beta.parquet").returncode == 0  # and then the run is broken off
     assert ("feature", "feature=logmel, channel=near, machine=beta") in after.planned(*TARGETS)
 
 
@@ -120,7 +120,7 @@ def test_the_first_samples_of_a_clip_count(after):
     times = os.stat(clip)
     soundfile.write(clip, wave, rate, subtype="PCM_16")
     os.utime(clip, ns=(times.st_atime_ns, times.st_mtime_ns))
-    assert ("clips", "machine=beta") in after.planned(*TARGETS)
+    assert ("clips", "split=train, machine=beta") in after.planned(*TARGETS)
 
 
 def replaced_by_an_older(path, text):
@@ -210,3 +210,148 @@ def test_a_far_microphone_beside_the_near_one_leaves_its_residual_out(with_famil
     for machine, left_out in (("alpha", False), ("beta", True)):
         without = read_table(after.folder / f"results/fused/scores/{machine}.parquet")["score"]
         assert np.array_equal(without, scores[machine]["score"]) == left_out
+
+
+# --- every kind of trained model, and what new clips ask of them
+
+FEATURES = CONFIG["features"]
+KNN = {"method": "knn", "folds": 3}
+LEARNED = TOY | {
+    "training": CONFIG["training"] | {"machines": ["alpha", "beta"]},
+    "features": TOY["features"]
+    | {
+        "eat": FEATURES["eat"]
+        | {
+            "channels": ["near"],
+            "bands": [],
+            "backbone": FEATURES["eat"]["backbone"] | {"name": str(ROOT / "tests/data/eat-tiny")},
+            "adapter": FEATURES["eat"]["adapter"] | {"epochs": 1, "batch": 8},
+        },
+        "lccr": FEATURES["lccr"] | {"train": FEATURES["lccr"]["train"] | {"epochs": 1, "batch": 8, "crop": 8}},
+        "classifier": FEATURES["classifier"]
+        | {"train": FEATURES["classifier"]["train"] | {"epochs": 1, "batch": 8, "crop": 8}},
+        "autoencoder": FEATURES["autoencoder"] | {"epochs": 1, "singular": "pseudo_inverse"},
+    },
+    "detectors": {
+        "raw": {"method": "mahalanobis", "views": ["logmel/near"]},
+        "eat": KNN | {"views": ["eat/near"]},
+        "lccr": KNN | {"views": ["lccr/pair"]},
+        "classifier": KNN | {"views": ["classifier/near"]},
+        "autoencoder": KNN | {"views": ["autoencoder/near"]},
+    },
+    "core": ["raw"],
+    "systems": {"one": {"weights": {"eat": 0.2, "lccr": 0.2, "classifier": 0.2, "autoencoder": 0.2}}},
+}
+UNIVERSAL = ("eat", "lccr", "classifier")  # what one model, trained on all machines, embeds
+EVAL = "results/one/eval.csv"
+
+
+def learned_project(folder, data=None):
+    """The project with its data, those of ``data`` or of its own, which has run."""
+    if data:
+        shutil.copytree(data, folder / "data")
+    else:
+        for machine in ("alpha", "beta"):
+            write_machine(folder / "data", machine, test=1)
+    project = Project(folder, LEARNED)
+    done = project.run(EVAL)
+    assert done.returncode == 0, done.stdout
+    return project
+
+
+@pytest.fixture(scope="module")
+def learned(tmp_path_factory):
+    return learned_project(tmp_path_factory.mktemp("learned"))
+
+
+@pytest.fixture
+def trained(learned, tmp_path):
+    """A copy of the project with every kind of trained model, which has run."""
+    shutil.copytree(learned.folder, tmp_path / "copy", copy_function=shutil.copy2)
+    project = Project.__new__(Project)
+    project.folder, project.config = tmp_path / "copy", copy.deepcopy(learned.config)
+    return project
+
+
+def feature_job(name, machine):
+    channels = {"logmel": "feature=logmel, channel=near, ", "classifier": "channel=near, "}
+    return "feature" if name == "logmel" else name, f"{channels.get(name, '')}machine={machine}"
+
+
+def scoring_jobs(machine, names=("logmel", *UNIVERSAL, "autoencoder")):
+    """What embeds and scores the clips of a machine once all models are there."""
+    detectors = ["raw" if name == "logmel" else name for name in names]
+    jobs = {feature_job(name, machine) for name in names}
+    jobs |= {("detect", f"detector={name}, machine={machine}") for name in detectors}
+    return jobs | {("fuse", f"system=one, machine={machine}"), ("evaluate", "system=one")}
+
+
+def add(folder):
+    wave = noise(("added",))
+    soundfile.write(folder / "test/section_00_source_test_normal_0009_a_1.wav", wave, 16000, subtype="PCM_16")
+
+
+def replace(folder):
+    path = min((folder / "test").iterdir())
+    soundfile.write(path, noise(("replaced",)), 16000, subtype="PCM_16")
+
+
+def remove(folder):
+    max((folder / "test").iterdir()).unlink()
+
+
+TEST_CHANGES = (add, replace, remove)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("change", TEST_CHANGES)
+def test_a_test_clip_runs_what_scores_its_machine_and_trains_nothing(trained, change):
+    assert trained.planned(EVAL) == set()
+    change(trained.folder / "data/beta")
+    assert trained.planned(EVAL) == {("clips", "split=test, machine=beta")} | scoring_jobs("beta")
+
+
+def results(project, *parts):
+    """Every result but logs and benchmarks, or those of some folders, by its path below results/."""
+    folder = project.folder / "results"
+    files = [path.relative_to(folder) for path in folder.rglob("*") if path.is_file()]
+    kept = [path for path in files if path.parts[0] in (parts or {p.parts[0] for p in files} - {"logs", "benchmarks"})]
+    return {str(path): (folder / path).read_bytes() for path in kept}
+
+
+@pytest.mark.slow
+def test_renewed_results_are_those_of_a_fresh_run_and_fits_and_models_stay(trained, tmp_path):
+    before, scores = results(trained, "fits", "models", "classes"), results(trained, "scores")
+    for change in TEST_CHANGES:
+        change(trained.folder / "data/beta")
+        done = trained.run(EVAL)
+        assert done.returncode == 0, done.stdout
+        assert results(trained, "fits", "models", "classes") == before
+        assert trained.planned(EVAL) == set()
+    after = results(trained, "scores")
+    assert {path for path in after if after[path] != scores[path]} == {path for path in scores if "beta" in path}
+    fresh = results(learned_project(tmp_path / "fresh", data=trained.folder / "data"))
+    kept = results(trained)
+    assert kept.keys() == fresh.keys() and [path for path in fresh if kept[path] != fresh[path]] == []
+
+
+@pytest.mark.slow
+def test_a_training_clip_trains_its_machine_and_what_all_machines_share(trained):
+    path = min((trained.folder / "data/beta/train").iterdir())
+    soundfile.write(path, noise(("replaced",)), 16000, subtype="PCM_16")
+    planned = trained.planned(EVAL)
+    models = {("adapter", ""), ("lccr_model", "")} | {
+        ("classifier_model", f"channel=near, fold={fold}") for fold in range(3)
+    }
+    assert models | {("autoencoder_model", "machine=beta"), ("classes", "machine=beta")} <= planned
+    assert scoring_jobs("beta") <= planned
+    assert {job for job in planned if "machine=alpha" in job[1]} == {
+        job for job in scoring_jobs("alpha", UNIVERSAL) if job[0] != "evaluate"
+    }
+
+
+@pytest.mark.slow
+def test_a_machine_that_is_not_trained_on_runs_its_jobs_alone(trained):
+    write_machine(trained.folder / "data", "gamma", test=1)
+    own = {("clips", f"split={split}, machine=gamma") for split in ("train", "test")}
+    assert trained.planned(EVAL) == own | {("autoencoder_model", "machine=gamma")} | scoring_jobs("gamma")
