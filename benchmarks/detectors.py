@@ -82,7 +82,7 @@ def calls(folder, machines):
     project.config = yaml.safe_load(Path(folder, "config/config.yaml").read_text())
     from nearfar.jobs import job
     from nearfar.systems.evaluation import evaluate_machines
-    from nearfar.systems.ranking import fuse_machine
+    from nearfar.systems.machine import fuse_machine
     from nearfar.systems.weights import weights_of
 
     job._without_pandas()
@@ -98,8 +98,9 @@ def calls(folder, machines):
             fused = {machine: out / f"{system}/{machine}.parquet" for machine in machines}
             for machine, path in fused.items():
                 normalized = {name: out / f"normalized/{name}/{machine}.parquet" for name in sorted(weights)}
-                fuse_machine(normalized, path, system={"weights": weights, "ranks": "test"}, percentile=90)
-            evaluate_machines(clips, fused, out / f"{system}/eval.csv")
+                fused_as = {"weights": weights, "ranks": "test"}
+                fuse_machine(normalized, path, out / "training.parquet", system=fused_as, percentile=90)
+            evaluate_machines(clips, fused, out / f"{system}/eval.csv", unscored={})
         parts["fusion and evaluation"] = time.process_time() - start
     print(json.dumps(parts))
 

@@ -6,7 +6,8 @@ import pytest
 from nearfar.errors import NearfarError
 from nearfar.jobs.files import read_table, write_table
 from nearfar.systems.evaluation import evaluate, evaluate_machines
-from nearfar.systems.ranking import fuse_machine, rank_machines
+from nearfar.systems.machine import fuse_machine
+from nearfar.systems.ranking import rank_machines
 from nearfar.systems.sections import Section, sections_of
 
 HOW = {"system": {"weights": {"a": 0.5, "b": 0.5}, "ranks": "test"}, "percentile": 90.0}
