@@ -4,16 +4,20 @@ import csv
 import json
 
 import numpy as np
+import pandas
 import pyarrow as pa
 import pytest
 
+from nearfar.comparison.compare import compare_systems
 from nearfar.data.skipped import Skipped, skipped, window_name, write_skipped
 from nearfar.errors import NearfarError
 from nearfar.jobs.faults import write_faults
 from nearfar.jobs.files import read_table, write_table
+from nearfar.systems.evaluation import evaluate_detectors, evaluate_machines
 from nearfar.systems.machine import fuse_machine
 from nearfar.systems.ranking import rank_machines
 from nearfar.systems.sections import scored
+from nearfar.systems.tables import readable
 from nearfar.systems.timeline import write_timeline
 from nearfar.systems.windows import block_threshold, by_recording, caution, worst
 
@@ -124,6 +128,17 @@ def test_clips_of_other_tables_are_not_ranked(fan, tmp_path):
         with pytest.raises(NearfarError, match=f"{part}: lacks .* of the {other}"):
             ranked(tmp_path / "ranking.csv", {"fan": fan})
         write_table(fan.folder / part, good)
+    assert not (tmp_path / "ranking.csv").exists()
+
+
+@pytest.mark.parametrize("part", ["scores", "training", "raw"])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_scores_that_are_not_finite_are_not_ranked(fan, tmp_path, part, value):
+    table = read_table(fan.folder / part)
+    table["score"] = np.r_[table["score"][:-1], value]
+    write_table(fan.folder / part, table)
+    with pytest.raises(NearfarError, match=f"{part}: the score of .* is {value}; mend"):
+        ranked(tmp_path / "ranking.csv", {"fan": fan})
     assert not (tmp_path / "ranking.csv").exists()
 
 
@@ -261,6 +276,42 @@ def test_normal_recordings_are_flagged_as_often_as_is_promised_or_said(length, n
     assert (f"{said}%" in remark) if said > 10 else remark == ""
 
 
+def labelled(folder):
+    """Give the test clips of a machine labels and domains, a quarter of each kind, and return the dicts of paths."""
+    table, kinds = read_table(folder / "test"), np.arange(40) % 4
+    table |= {"section": np.full(40, "00"), "label": np.where(kinds % 2, "normal", "anomaly")}
+    write_table(folder / "test", table | {"domain": np.where(kinds > 1, "source", "target")})
+    return {"fan": folder / "test"}, {"fan": folder / "scores"}
+
+
+UNSCORED = {"belt": "belt: 3 training clips, at least 10 are needed"}
+
+
+def test_tables_of_omega_name_the_machines_that_could_not_be_scored(fan, tmp_path):
+    clips, scores = labelled(fan.folder)
+    for unscored in ({}, UNSCORED):
+        evaluate_machines(clips, scores, tmp_path / f"eval{len(unscored)}.csv", unscored=unscored)
+        evaluate_detectors(clips, {"raw": scores}, tmp_path / f"detectors{len(unscored)}.csv", unscored=unscored)
+    for name, rows in (("eval", ["fan", "not scored", "all"]), ("detectors", ["raw", "not scored"])):
+        text, plain = ((tmp_path / f"{name}{count}.csv").read_text() for count in (1, 0))
+        table = pandas.read_csv(tmp_path / f"{name}1.csv")
+        assert list(table.iloc[:, 0]) == rows and table["omega"].isna().sum() == 1
+        assert [line for line in text.splitlines() if "belt" not in line] == plain.splitlines()
+        *lines, last = readable(text, "title").splitlines()
+        assert lines == readable(plain, "title").splitlines()
+        assert last == "not scored: belt (belt: 3 training clips, at least 10 are needed)"
+
+
+def test_a_comparison_names_the_machines_that_could_not_be_scored(fan, tmp_path):
+    clips, scores = labelled(fan.folder)
+    out = tmp_path / "compare.csv", tmp_path / "compare.md"
+    compare_systems(clips, {"one": scores}, *out, seed=0, resamples=20, unscored=UNSCORED)
+    assert "\n\nNot scored: belt (belt: 3 training clips, at least 10 are needed).\n\n" in out[1].read_text()
+    assert rows_of(out[0])[-1]["system"] == "not scored" and rows_of(out[0])[-1]["machine"].startswith("belt (")
+    compare_systems(clips, {"one": scores}, *out, seed=0, resamples=20, unscored={})
+    assert "ot scored" not in out[0].read_text() + out[1].read_text()
+
+
 def test_a_machines_fault_costs_no_other_and_is_named(tmp_path):
     paths = {key: [str(tmp_path / f"{key}{i}") for i in range(count)] for key, count in (("clips", 3), ("scores", 6))}
     for path in paths["clips"] + paths["scores"]:
@@ -273,6 +324,8 @@ def test_a_machines_fault_costs_no_other_and_is_named(tmp_path):
         {"belt": paths["scores"][0], "pump": paths["scores"][2]},
         {"belt": paths["scores"][3], "pump": paths["scores"][5]},
     ]
+    with pytest.raises(ValueError, match="shorter|longer"):
+        scored(["belt", "fan", "pump"], paths | {"scores": paths["scores"][:5]})
     write_faults(paths["clips"], "no clips")
     with pytest.raises(NearfarError, match="no machine can be used; the first fault: no clips"):
         scored(["belt", "fan", "pump"], paths)
