@@ -39,7 +39,7 @@ def main():
     }
     for path in sorted(ANCHORS.glob("*.csv")):
         sections[path.stem] = anchor_sections(path, sections["our raw"])
-    print(as_page(*compare_sections(sections, seed=0, resamples=2000), 2000), end="")
+    print(as_page(*compare_sections(sections, seed=0, resamples=2000), 2000, {}), end="")
 
 
 if __name__ == "__main__":

@@ -95,7 +95,7 @@ def calls(folder, machines, systems):
     project.config = yaml.safe_load(Path(folder, "config/config.yaml").read_text())
     from nearfar.jobs import job
     from nearfar.systems.evaluation import evaluate_machines
-    from nearfar.systems.ranking import fuse_machine
+    from nearfar.systems.machine import fuse_machine
     from nearfar.systems.weights import members_of
 
     job._without_pandas()
@@ -111,8 +111,10 @@ def calls(folder, machines, systems):
             fused = {machine: out / f"{system}/{machine}.parquet" for machine in machines}
             for machine, path in fused.items():
                 normalized = {name: out / f"normalized/{name}/{machine}.parquet" for name in members}
-                fuse_machine(normalized, path, system=fusion(project.config, system), percentile=90)
-            evaluate_machines(clips, fused, out / f"{system}/eval.csv")
+                fuse_machine(
+                    normalized, path, out / "training.parquet", system=fusion(project.config, system), percentile=90
+                )
+            evaluate_machines(clips, fused, out / f"{system}/eval.csv", unscored={})
         parts["fusion and evaluation"] = time.process_time() - start
     print(json.dumps(parts))
 

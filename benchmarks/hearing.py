@@ -20,8 +20,8 @@ from page import write_section
 
 from nearfar.comparison.bootstrap import interval, redraw_sections, resample
 from nearfar.systems.fusion import COMBINED
+from nearfar.systems.machine import fuse_machine
 from nearfar.systems.metrics import OMEGA, omega
-from nearfar.systems.ranking import fuse_machine
 from nearfar.systems.sections import labelled_sections
 from nearfar.systems.tables import markdown
 
@@ -95,7 +95,8 @@ def fused(folder, system, detectors):
         normalized = {name: folder / f"normalized/{name}/{signals.stem}.parquet" for name in members}
         path = folder / f"variant/{signals.stem}.parquet"
         path.parent.mkdir(exist_ok=True)
-        fuse_machine(normalized, path, system=system | {"residual": residual}, percentile=90, signals=signals)
+        training = path.with_suffix(".training")
+        fuse_machine(normalized, path, training, system=system | {"residual": residual}, percentile=90, signals=signals)
     return sections(folder, "variant")
 
 

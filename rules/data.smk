@@ -40,3 +40,26 @@ rule signals:
         sources=sources("workflow/scripts/data/signals.py"),
     script:
         "../workflow/scripts/data/signals.py"
+
+
+CLIP_TABLES = [
+    *[(machine, "train") for machine in sorted({*MACHINES, *TRAINING_MACHINES})],
+    *[(machine, "test") for machine in MACHINES],
+]
+
+
+rule skipped:
+    input:
+        [results(f"clips/{split}/{machine}.parquet") for machine, split in CLIP_TABLES],
+    output:
+        results("skipped.csv"),
+    log:
+        results("logs/skipped.log"),
+    localrule: True
+    conda:
+        "../envs/nearfar.yaml"
+    params:
+        tables=CLIP_TABLES,
+        sources=sources("workflow/scripts/data/skipped.py"),
+    script:
+        "../workflow/scripts/data/skipped.py"

@@ -10,7 +10,8 @@ rule fuse:
             results(f"signals/{w.machine}.json") if residual_members(w) else []
         ),
     output:
-        results("{system}/scores/{machine}.parquet"),
+        scores=results("{system}/scores/{machine}.parquet"),
+        training=results("{system}/training/{machine}.parquet"),
     log:
         results("logs/fuse/{system}_{machine}.log"),
     localrule: True
@@ -45,8 +46,11 @@ rule evaluate:
 
 rule ranking:
     input:
+        train=of_machines("clips/train/{machine}.parquet"),
         clips=of_machines("clips/test/{machine}.parquet"),
         scores=of_machines("{system}/scores/{machine}.parquet"),
+        training=of_machines("{system}/training/{machine}.parquet"),
+        normalized=lambda w: normalized_scores(members(w)),
     output:
         results("{system}/ranking.csv"),
     log:
@@ -56,9 +60,30 @@ rule ranking:
         "../envs/nearfar.yaml"
     params:
         machines=MACHINES,
+        members=members,
+        percentile=config["decision"]["percentile"],
+        worst_windows=config["decision"]["worst_windows"],
         sources=sources("workflow/scripts/systems/ranking.py"),
     script:
         "../workflow/scripts/systems/ranking.py"
+
+
+rule timeline:
+    input:
+        clips=of_machines("clips/test/{machine}.parquet"),
+        scores=of_machines("{system}/scores/{machine}.parquet"),
+    output:
+        results("{system}/timeline.csv"),
+    log:
+        results("logs/timeline/{system}.log"),
+    localrule: True
+    conda:
+        "../envs/nearfar.yaml"
+    params:
+        machines=MACHINES,
+        sources=sources("workflow/scripts/systems/timeline.py"),
+    script:
+        "../workflow/scripts/systems/timeline.py"
 
 
 rule detector_table:

@@ -13,6 +13,7 @@ from nearfar.data.names import parse
 from nearfar.detectors.crossfit import TRAINED
 from nearfar.errors import NearfarError
 from nearfar.jobs.files import read_table, replacing, write_text
+from nearfar.systems.tables import NOT_SCORED
 
 PLACEHOLDERS = ("Surname_Affiliation", "name@example.org")  # of config/config.yaml
 
@@ -60,7 +61,7 @@ def development(table: str | Path | None) -> dict[str, dict[str, float]] | None:
     if not table:
         return None
     with open(table, newline="", encoding="utf-8") as file:
-        rows = [row for row in csv.DictReader(file) if row["machine"] != "all"]
+        rows = [row for row in csv.DictReader(file) if row["machine"] not in ("all", NOT_SCORED)]
     names = ("auc_source", "auc_target", "pauc", "precision", "recall", "f1")
     return {_part(row): {name: float(row[name]) for name in names} for row in rows}
 

@@ -12,7 +12,7 @@ from nearfar.jobs.files import write_text
 from nearfar.systems.fusion import test_ranks, weighted
 from nearfar.systems.metrics import OMEGA, omega
 from nearfar.systems.sections import Section, labelled_sections
-from nearfar.systems.tables import csv_table
+from nearfar.systems.tables import csv_table, not_scored
 from nearfar.systems.weights import weights_of
 
 FIGURES = tuple(
@@ -100,15 +100,18 @@ def write_ablation(
     *,
     seed: int,
     resamples: int,
+    unscored: dict[str, str],
 ) -> None:
     """Write ablation.csv: Ω of every variant with its interval, and its paired difference to what it is compared with.
 
-    found: from ``variants``; the rest as in ``ranked_sections``. Fusion is by test ranks.
+    found: from ``variants``; unscored: dict from each machine that could not be scored to the reason; the rest as in
+    ``ranked_sections``. Fusion is by test ranks.
     """
     with error_prefix(path):
         ranked = ranked_sections(clips, normalized)
     values = {v.name: resample(fused(ranked, v.weights), seed=seed, resamples=resamples) for v in found}
     rows = [{"group": v.group, "variant": v.name} | figures(values, v.name, v.against) for v in found]
+    rows += not_scored(unscored, "group", "variant")
     write_text(path, csv_table(rows, ("group", "variant", "against", *FIGURES), percent=FIGURES))
 
 

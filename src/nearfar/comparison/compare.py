@@ -17,7 +17,7 @@ from nearfar.systems.fusion import test_ranks
 from nearfar.systems.metrics import METRICS, OMEGA, omega
 from nearfar.systems.score_folder import folder_sections
 from nearfar.systems.sections import Section, labelled_sections
-from nearfar.systems.tables import csv_table
+from nearfar.systems.tables import csv_table, not_scored
 
 DETECTABLE = 1.960 + 0.842  # standard deviations: two-sided 5 %, power 80 %
 PERCENT = ("value", "low", "high", "low_machines", "high_machines", "detectable")
@@ -32,18 +32,21 @@ def compare_systems(
     *,
     seed: int,
     resamples: int,
+    unscored: dict[str, str],
 ) -> None:
     """Write compare.csv and compare.md from the fused scores of several systems.
 
-    clips: dict from machine to the path of its clip table; scores: dict from system to a dict from machine to path.
+    clips: dict from machine to the path of its clip table; scores: dict from system to a dict from machine to path;
+    unscored: from machine to the reason, as ``scored`` gives it.
     Raises NearfarError, naming ``table``, as ``labelled_sections``.
     """
     with error_prefix(table):
         sections = {system: labelled_sections(clips, paths) for system, paths in scores.items()}
     figures, differences = compare_sections(sections, seed=seed, resamples=resamples)
     rows = [asdict(record) for record in (*figures, *differences)]
+    rows += not_scored(unscored, "system", "machine")
     write_text(table, csv_table(rows, FIELDS, percent=PERCENT))
-    write_text(page, as_page(figures, differences, resamples))
+    write_text(page, as_page(figures, differences, resamples, unscored))
 
 
 def compare_folders(
@@ -60,7 +63,7 @@ def compare_folders(
     first, *others = sections
     for other in others:
         _refuse_other_clips(first, sections[first], other, sections[other])
-    return as_page(*compare_sections(sections, seed=seed, resamples=resamples), resamples)
+    return as_page(*compare_sections(sections, seed=seed, resamples=resamples), resamples, {})
 
 
 def _refuse_other_clips(first, parts, other, others):

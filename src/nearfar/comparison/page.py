@@ -13,9 +13,14 @@ is below 0.05."""
 TITLES = {"omega": "Ω official", "omega_own": "Ω own-domain"}
 
 
-def as_page(figures: list[Figure], differences: list[Difference], resamples: int) -> str:
-    """Return the page of what compare.compare_sections found with so many ``resamples``."""
-    blocks = ["# Comparison of systems", EXPLAINED.format(resamples=resamples), _totals(figures)]
+def as_page(figures: list[Figure], differences: list[Difference], resamples: int, unscored: dict[str, str]) -> str:
+    """Return the page of what compare.compare_sections found with so many ``resamples``.
+
+    unscored: dict from each machine that could not be scored to the reason.
+    """
+    left_out = "; ".join(f"{machine} ({reason})" for machine, reason in unscored.items())
+    blocks = ["# Comparison of systems", EXPLAINED.format(resamples=resamples)]
+    blocks += [*([f"Not scored: {left_out}."] if left_out else []), _totals(figures)]
     for kind, title in TITLES.items():
         pairs = [pair for pair in differences if pair.metric == kind]
         blocks += [f"## {title}: paired differences", _pairs(pairs)] if pairs else []

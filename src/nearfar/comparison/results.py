@@ -11,9 +11,10 @@ import numpy as np
 from nearfar.comparison.bootstrap import interval, resample
 from nearfar.data.documents import read_bytes
 from nearfar.errors import NearfarError, error_prefix
+from nearfar.jobs.faults import fault_of
 from nearfar.systems.metrics import METRICS, omega, section_metrics
 from nearfar.systems.sections import Section, labelled_sections
-from nearfar.systems.tables import COLUMNS, markdown
+from nearfar.systems.tables import COLUMNS, NOT_SCORED, markdown
 
 EXPLAINED = """\
 Ω official, percent; the difference is the second less the first. In brackets its 95 % interval of a paired bootstrap
@@ -69,7 +70,7 @@ def _systems(folder):
 
 def _rows(system: Path) -> dict[tuple[str, str], Row]:
     """Return the rows of a system's folder by machine and section, from its scores where they are there."""
-    scores = {path.stem: path for path in sorted((system / "scores").glob("*.parquet"))}
+    scores = {path.stem: path for path in sorted((system / "scores").glob("*.parquet")) if fault_of(path) is None}
     clips = {machine: system.parent / "clips/test" / f"{machine}.parquet" for machine in scores}
     if scores and all(path.is_file() for path in clips.values()):
         with error_prefix(system):
@@ -83,7 +84,7 @@ def _rows(system: Path) -> dict[tuple[str, str], Row]:
 
 
 def _read_table(text):
-    rows = list(csv.DictReader(io.StringIO(text)))
+    rows = [row for row in csv.DictReader(io.StringIO(text)) if row.get("machine") != NOT_SCORED]
     try:
         found = {
             (row["machine"], row["section"]): Row(np.array([float(row[m]) / 100 for m in METRICS])) for row in rows

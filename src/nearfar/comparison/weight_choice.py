@@ -12,7 +12,7 @@ from nearfar.errors import NearfarError, error_prefix
 from nearfar.jobs.files import write_text
 from nearfar.systems.metrics import METRICS, omega, section_metrics
 from nearfar.systems.sections import Section
-from nearfar.systems.tables import csv_table
+from nearfar.systems.tables import csv_table, not_scored
 from nearfar.systems.weights import weights_of
 
 FIXED, LEFT_OUT, FITTED = "fixed", "chosen on the other machines", "chosen on all machines (flattering)"
@@ -63,6 +63,7 @@ def write_weights(
     steps: int,
     seed: int,
     resamples: int,
+    unscored: dict[str, str],
 ) -> None:
     """Write weights.csv: Ω with the weights ``given``, chosen with one machine left out, and chosen on all.
 
@@ -82,7 +83,7 @@ def write_weights(
     rows = [
         {"choice": name, "machine": "all"} | figures(drawn, name, FIXED if name != FIXED else None) for name in chosen
     ]
-    rows += _machine_rows(chosen, drawn, owners)
+    rows += [*_machine_rows(chosen, drawn, owners), *not_scored(unscored, "choice", "machine")]
     shown = (*FIGURES, *(f"weight_{name}" for name in normalized))
     columns = ("choice", "machine", *METRICS, "against", *shown)
     write_text(path, csv_table(rows, columns, percent=(*METRICS, *shown)))

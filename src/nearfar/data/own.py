@@ -11,6 +11,7 @@ from nearfar.data.channels import doubts
 from nearfar.data.clips import HARMLESS, table_of, warn
 from nearfar.data.places import PART, place_of
 from nearfar.data.recordings import Heard, Recording, probe, scan, windows
+from nearfar.data.skipped import window_name
 from nearfar.data.tables import Entry
 from nearfar.errors import NearfarError
 from nearfar.jobs.digests import digest, together
@@ -69,7 +70,7 @@ def cut_clips(entry: Entry, cut: Cut, faults: list[Fault]) -> list[tuple[dict, H
     starts = [0.0] if cut.window is None else windows(length, cut.window, cut.hop or cut.window)
     found, unfit = [], []
     for start in starts:
-        name = entry.recording if cut.window is None else f"{entry.recording}@{start:010.3f}"
+        name = entry.recording if cut.window is None else window_name(entry.recording, start)
         place = place_of(entry.path, cut.near, cut.far, start, cut.window or length)
         try:
             heard = scan(Recording(entry.path, cut.near, cut.far), start, cut.window or length)

@@ -9,7 +9,7 @@ from nearfar.errors import NearfarError, error_prefix
 from nearfar.jobs.files import write_text
 from nearfar.systems.metrics import METRICS, OMEGA, decision_metrics, harmonic_mean, omega, section_metrics
 from nearfar.systems.sections import Section, labelled_sections
-from nearfar.systems.tables import COLUMNS, omega_csv
+from nearfar.systems.tables import COLUMNS, not_scored, omega_csv
 
 
 def evaluate(sections: Iterable[Section]) -> list[dict[str, str | float]]:
@@ -38,18 +38,25 @@ def _row(part):
     return row
 
 
-def evaluate_machines(clips: dict[str, str | Path], scores: dict[str, str | Path], path: str | Path) -> None:
-    """Write eval.csv from the clip table and the fused scores of each machine.
+def evaluate_machines(
+    clips: dict[str, str | Path], scores: dict[str, str | Path], path: str | Path, *, unscored: dict[str, str]
+) -> None:
+    """Write eval.csv from the clip table and the fused scores of each machine; name those ``unscored``, see not_scored.
 
     Raises NearfarError, naming ``path``, as ``labelled_sections``.
     """
     with error_prefix(path):
         sections = labelled_sections(clips, scores)
-    write_text(path, omega_csv(evaluate(sections)))
+    *rows, mean = evaluate(sections)
+    write_text(path, omega_csv([*rows, *not_scored(unscored), mean]))
 
 
 def evaluate_detectors(
-    clips: dict[str, str | Path], normalized: dict[str, dict[str, str | Path]], path: str | Path
+    clips: dict[str, str | Path],
+    normalized: dict[str, dict[str, str | Path]],
+    path: str | Path,
+    *,
+    unscored: dict[str, str],
 ) -> None:
     """Write detectors.csv, the last row of eval.csv for each detector by itself.
 
@@ -58,4 +65,4 @@ def evaluate_detectors(
     with error_prefix(path):
         sections = {detector: labelled_sections(clips, paths) for detector, paths in normalized.items()}
     rows = [evaluate(parts)[-1] | {"machine": detector} for detector, parts in sections.items()]
-    write_text(path, omega_csv(rows, first="detector"))
+    write_text(path, omega_csv([*rows, *not_scored(unscored)], first="detector"))

@@ -1,11 +1,31 @@
 """Rank fusion of detectors into a system, and its decision (§3.4, Eq. 1)."""
 
+from typing import NamedTuple
+
 import numpy as np
 
 from nearfar.errors import one_of
 
 SHARPNESS = 3  # of the soft maximum
 LEAST_P = 100  # one over the p-value of the largest training score
+
+
+class Fused(NamedTuple):
+    """A system's scores on one machine.
+
+    score: of the test clips (m,), what the paper orders them by; level: of the test clips (m,), on the scale of
+    ``training`` (n,), the training clips' own; threshold: on that scale, above which a clip is anomalous.
+    """
+
+    score: np.ndarray
+    level: np.ndarray
+    training: np.ndarray
+    threshold: np.float64
+
+    @property
+    def decision(self) -> np.ndarray:
+        """The decisions (m,) of 0 | 1."""
+        return (self.level > self.threshold).astype(np.int8)
 
 
 def test_ranks(scores: np.ndarray) -> np.ndarray:
@@ -37,20 +57,19 @@ def fuse(
     *,
     ranks: str,
     percentile: float,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return (fused scores of the test clips (m,), their decisions (m,) of 0 | 1, training scores (n,)).
+) -> Fused:
+    """Return the weighted sums of the detectors' ranks.
 
     train, test: dict from detector to normalized scores (n,) and (m,). ranks: "test" ranks within the test set,
-    the paper's; "train" against the training scores, so that one new clip can be scored. The decision always compares
-    ``train`` ranks: a clip is anomalous above the ``percentile`` of the training clips' own fused score.
+    the paper's; "train" against the training scores, so that one new clip can be scored. The level always is of
+    ``train`` ranks, the threshold the ``percentile`` of the training clips' own.
     """
-    by_train = {name: train_ranks(test[name], train[name]) for name in weights}
-    training = weighted({name: train_ranks(train[name], train[name]) for name in weights}, weights)
-    against_training = weighted(by_train, weights)
-    decision = (against_training > np.percentile(training, percentile)).astype(np.int8)
-    if ranks == "train":
-        return against_training, decision, training
-    return weighted({name: test_ranks(test[name]) for name in weights}, weights), decision, training
+    level, training = (
+        weighted({name: train_ranks(scores[name], train[name]) for name in weights}, weights)
+        for scores in (test, train)
+    )
+    score = level if ranks == "train" else weighted({name: test_ranks(test[name]) for name in weights}, weights)
+    return Fused(score, level, training, np.percentile(training, percentile))
 
 
 def fuse_families(
@@ -60,8 +79,8 @@ def fuse_families(
     *,
     combine: str,
     percentile: float,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return what ``fuse`` returns, fused on the scale of the normal clips: a clip's score depends on no other clip.
+) -> Fused:
+    """Return the scores fused on the scale of the normal clips: a clip's score depends on no other clip.
 
     train, test: as in ``fuse``; families: dict from family to its detectors. A detector's scores become ranks among its
     cross-fitted training scores, a family's the mean of its detectors', and all families count alike: ``combine`` is a
@@ -73,8 +92,8 @@ def fuse_families(
         ranks = {name: train_ranks(scores[name], train[name]) for name in scores}
         return combined(np.stack([np.mean([ranks[name] for name in family], axis=0) for family in families.values()]))
 
-    training, score = fused(train), fused(test)
-    return score, (score > np.percentile(training, percentile)).astype(np.int8), training
+    training, level = fused(train), fused(test)
+    return Fused(level, level, training, np.percentile(training, percentile))
 
 
 def soft_maximum(ranks: np.ndarray) -> np.ndarray:

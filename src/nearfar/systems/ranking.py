@@ -1,81 +1,118 @@
-"""One system on one machine: fused scores, decisions and the list of clips to listen to."""
+"""The recordings of all machines in the order in which to listen to them."""
 
-import json
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 
 from nearfar.data.clips import read_clips
-from nearfar.errors import NearfarError, error_prefix
-from nearfar.jobs.files import write_table, write_text
-from nearfar.systems.fusion import fuse, fuse_families
-from nearfar.systems.sections import read_scores, refuse_broken, refuse_mismatch
-from nearfar.systems.tables import csv_table
+from nearfar.data.skipped import Skipped, skipped
+from nearfar.errors import NearfarError
+from nearfar.jobs.files import write_text
+from nearfar.systems.sections import read_scores, refuse_mismatch
+from nearfar.systems.tables import DECISIONS, NOT_SCORED, csv_table
+from nearfar.systems.windows import block_threshold, by_recording, caution, in_time, worst
+
+COLUMNS = ("machine", "rank", "score", "threshold", "excess", "decision")  # then the place, each detector, a note
+PLACE, NOTE = ("recording", "start", "path"), "note"  # the first two where recordings are cut into windows
+EQUAL = 1e-12  # spread of training scores that are all the same
 
 
-def fuse_machine(
-    normalized: dict[str, str | Path],
+class Scores(NamedTuple):
+    """What the ranking takes of a machine.
+
+    clips: the table of its m test clips; level: (m,), what decisions compare; detectors: dict from detector to its
+    scores (m,); training: the levels (n,) of the training clips in order of time; skipped: what has no score.
+    """
+
+    clips: dict[str, np.ndarray]
+    level: np.ndarray
+    detectors: dict[str, np.ndarray]
+    training: np.ndarray
+    skipped: list[Skipped]
+
+
+def rank_machines(
+    train: dict[str, str | Path],
+    clips: dict[str, str | Path],
+    scores: dict[str, str | Path],
+    training: dict[str, str | Path],
+    normalized: dict[str, dict[str, str | Path]],
     path: str | Path,
     *,
-    system: dict[str, Any],
     percentile: float,
-    signals: str | Path | None = None,
+    worst_windows: int,
+    unscored: dict[str, str],
 ) -> None:
-    """Fuse the normalized scores (dict from detector to path) of a machine and write file, score and decision.
+    """Write ranking.csv: the test recordings of every machine, the most anomalous first, with the path to listen to.
 
-    system: weights and ranks, as ``fuse`` takes them, or families and combine, as ``fuse_families`` does, with
-    residual, the detectors that hear it: they are left out where ``signals``, the judgement of the far microphone
-    (nearfar.data.signals.judge), says that it is not far.
-
-    Raises NearfarError where the detectors do not score the same clips in the same order, and where a normalized or
-    fused score is not finite.
+    train, clips, scores, training: dicts from machine to the paths of its clip tables and fused scores; normalized:
+    from detector to such a dict; unscored: from each machine that could not be scored, which stand last, to the reason.
+    The score of a recording is the mean over its ``worst_windows`` worst windows, and so are the detectors' scores
+    beside it; its threshold is ``block_threshold``'s; start and path are the worst window's. A whole clip is a
+    recording of one window. ``excess``, which compares machines, is the score less the threshold in standard deviations
+    of the machine's training scores. A machine's recordings stand in its order, so that no normal one is above an
+    anomaly, before those that were left out.
+    Raises NearfarError where the tables of a machine name different clips, for a score that is not finite, and for a
+    detector that bears the name of a column.
     """
-    tables = {name: read_scores(file) for name, file in normalized.items()}
-    first = next(iter(tables.values()))
-    for name, table in tables.items():
-        if not all(np.array_equal(table[key], first[key]) for key in ("file", "split")):
-            raise NearfarError(
-                f"{normalized[name]}: not the clips of {next(iter(normalized.values()))} in their order; "
-                f"delete both and run again"
-            )
-    train, test = first["split"] == "train", first["split"] == "test"
-    scores = [{name: table["score"][rows] for name, table in tables.items()} for rows in (train, test)]
-    if "families" in system:
-        families = system["families"]
-        if signals and not json.loads(Path(signals).read_text(encoding="utf-8"))["far"]:
-            families = _without(families, system["residual"])
-        score, decision, _ = fuse_families(*scores, families, combine=system["combine"], percentile=percentile)
-    else:
-        score, decision, _ = fuse(*scores, system["weights"], ranks=system["ranks"], percentile=percentile)
-    with error_prefix(path):
-        refuse_broken(first["file"][test], score)
-    write_table(path, {"file": first["file"][test], "score": score, "decision": decision})
-
-
-def _without(families, residual):
-    """Return the families without the detectors that hear the residual, and without a family that had no other."""
-    kept = {family: [name for name in names if name not in residual] for family, names in families.items()}
-    return {family: names for family, names in kept.items() if names} or families
-
-
-def rank_machines(clips: dict[str, str | Path], scores: dict[str, str | Path], path: str | Path) -> None:
-    """Write ranking.csv: the test clips of every machine, the most anomalous first, with the path to listen to.
-
-    clips, scores: dicts from machine to the path of its clip table and of its fused scores. Raises NearfarError where
-    they name different clips, and for a score that is not finite.
-    """
-    rows = []
+    for name in {*COLUMNS, *PLACE, NOTE}.intersection(normalized):
+        raise NearfarError(f"detectors.{name}: is a column of ranking.csv; give the detector another name")
+    rows, cut = [], False
     for machine in clips:
-        known, fused = read_clips(clips[machine]), read_scores(scores[machine])
-        refuse_mismatch(scores[machine], fused["file"], known["file"], "clip table")
-        rows += _ranked(machine, known, fused)
-    write_text(path, csv_table(rows, ("machine", "rank", "score", "decision", "path")))
+        paths = (table[machine] for table in (train, clips, scores, training))
+        found = _read(*paths, {name: table[machine] for name, table in normalized.items()})
+        cut = cut or bool(found.clips["start"].any())
+        ranked = sorted(_recordings(found, percentile, worst_windows), key=lambda row: row["threshold"] - row["score"])
+        rows += [{"machine": machine, "rank": rank} | row for rank, row in enumerate(ranked, 1)]
+        lost = [one for one in found.skipped if one.start is None]
+        rows += [_not_scored(machine, one.reason, recording=one.recording, path=one.recording) for one in lost]
+    rows += [_not_scored(machine, reason) for machine, reason in unscored.items()]
+    columns = (*COLUMNS, *(PLACE if cut else PLACE[-1:]), *normalized, NOTE)
+    write_text(path, csv_table(rows, columns, decimals=6))
 
 
-def _ranked(machine, clips, fused):
-    place = dict(zip(clips["file"], clips["path"], strict=True))
-    for rank, i in enumerate(np.argsort(-fused["score"], kind="stable"), 1):
-        word = "anomaly" if fused["decision"][i] else "normal"
-        row = {"machine": machine, "rank": rank, "score": fused["score"][i]}
-        yield row | {"decision": word, "path": place[fused["file"][i]]}
+def _not_scored(machine, reason, **place):
+    return {"machine": machine, "rank": "", "decision": NOT_SCORED, NOTE: reason} | place
+
+
+def _read(train, clips, scores, training, normalized):
+    """Return the Scores of a machine from its files."""
+    known, table, fused, own = read_clips(train), read_clips(clips), read_scores(scores), read_scores(training)
+    refuse_mismatch(scores, fused["file"], table["file"], "clip table")
+    refuse_mismatch(training, own["file"], known["file"], "clip table")
+    detectors = {name: _of_clips(read_scores(path), "score", table) for name, path in normalized.items()}
+    in_order = _of_clips(own, "score", known)[in_time(known)]
+    return Scores(table, _of_clips(fused, "level", table), detectors, in_order, skipped(clips))
+
+
+def _of_clips(table, column, clips):
+    """Return a column of a score table in the order of a clip table's rows."""
+    values = dict(zip(table["file"], table[column], strict=True))
+    return np.array([values[file] for file in clips["file"]])
+
+
+def _recordings(found: Scores, percentile: float, worst_windows: int) -> Iterator[dict]:
+    """Yield the row of each recording that has a score."""
+    recordings, spread = by_recording(found.clips), found.training.std()
+    how = {"worst_windows": worst_windows, "percentile": percentile}
+    lengths = {len(rows) for rows in recordings.values()}
+    thresholds = {length: block_threshold(found.training, length, **how) for length in lengths}
+    lost = Counter(one.recording for one in found.skipped if one.start is not None)
+    for recording, rows in recordings.items():
+        chosen = rows[worst(found.level[rows], worst_windows)]
+        score, threshold = found.level[chosen].mean(), thresholds[len(rows)]
+        remarks = [f"{lost[recording]} of its windows not scored" if lost[recording] else ""]
+        remarks += [caution(len(rows), len(found.training), percentile)]
+        yield {
+            "score": score,
+            "threshold": threshold,
+            "excess": (score - threshold) / spread if spread > EQUAL else None,
+            "decision": DECISIONS[int(score > threshold)],
+            "recording": recording,
+            "start": f"{found.clips['start'][chosen[0]]:.3f}",
+            "path": found.clips["path"][chosen[0]],
+            NOTE: "; ".join(filter(None, remarks)),
+        } | {name: values[chosen].mean() for name, values in found.detectors.items()}

@@ -1,9 +1,9 @@
 """The scored test clips of a machine's section: what evaluation and comparison start from."""
 
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import product
+from itertools import chain, islice
 from pathlib import Path
 from typing import Self
 
@@ -11,6 +11,7 @@ import numpy as np
 
 from nearfar.data.clips import read_clips
 from nearfar.errors import NearfarError, error_prefix
+from nearfar.jobs.faults import faults, without_faults
 from nearfar.jobs.files import read_table
 
 Truth = dict[str, tuple[str, str, str]]  # from a clip's file name to its section, label and domain
@@ -37,11 +38,23 @@ class Section:
         return replace(self, score=score)
 
 
-def by_name(names: Iterable[str], machines: Iterable[str], paths: Iterable[str]) -> dict[str, dict[str, str]]:
-    """Return a dict from name to a dict from machine to path: all machines of the first name come first."""
-    names, machines = list(names), list(machines)
-    found = dict(zip(product(names, machines), paths, strict=True))
-    return {name: {machine: found[name, machine] for machine in machines} for name in names}
+def scored(
+    machines: Sequence[str], paths: Mapping[str, Sequence[str]]
+) -> tuple[dict[str, list[dict[str, str]]], dict[str, str]]:
+    """Return what a rule reads by machine, without the machines that could not be scored, and why these could not.
+
+    paths: from each input of the rule to its paths, all machines' for one name (a system, a detector), then for the
+    next. Gives a dict from the input to a list of dicts from machine to path, one a name, and a dict from machine to
+    reason: one of its files holds but a fault (nearfar.jobs.faults). Raises NearfarError where no machine is left.
+    """
+    count = len(machines)
+    columns = {key: [given[i : i + count] for i in range(0, len(given), count)] for key, given in paths.items()}
+    sound, *kept = without_faults(machines, *chain(*columns.values()))
+    rows = zip(machines, *chain(*columns.values()), strict=True)
+    reasons = {machine: faults(row) for machine, *row in rows if machine not in sound}
+    tables = (dict(zip(sound, column, strict=True)) for column in kept)
+    found = {key: list(islice(tables, len(parts))) for key, parts in columns.items()}
+    return found, {machine: reason[0] for machine, reason in reasons.items()}
 
 
 def labelled_sections(

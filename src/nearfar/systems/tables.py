@@ -10,6 +10,16 @@ COLUMNS = (
     *("machine", "section", "auc_source", "auc_target", "pauc", "omega"),
     *("auc_source_own", "auc_target_own", "omega_own", "precision", "recall", "f1"),
 )
+NOT_SCORED = "not scored"  # what a table says of a machine, and a ranking of a recording
+DECISIONS = ("normal", "anomaly")  # in words, for 0 and 1
+
+
+def not_scored(unscored: dict[str, str], first: str = COLUMNS[0], second: str = COLUMNS[1]) -> list[dict[str, str]]:
+    """Return the rows that name the machines that could not be scored, by the ``first`` two columns of a table.
+
+    unscored: dict from machine to the reason. The numbers of such a row are empty, so that what reads csv reads on.
+    """
+    return [{first: NOT_SCORED, second: f"{machine} ({reason})"} for machine, reason in unscored.items()]
 
 
 def omega_csv(rows: Iterable[dict], first: str = COLUMNS[0]) -> str:
@@ -26,8 +36,13 @@ def omega_csv(rows: Iterable[dict], first: str = COLUMNS[0]) -> str:
     return text.getvalue()
 
 
-def csv_table(rows: Iterable[dict] | dict[str, Iterable], columns: Sequence[str], percent: Collection[str] = ()) -> str:
-    """Return a table for people as csv text: four decimals, or, of fractions in ``percent``, percent with two.
+def csv_table(
+    rows: Iterable[dict] | dict[str, Iterable],
+    columns: Sequence[str],
+    percent: Collection[str] = (),
+    decimals: int = 4,
+) -> str:
+    """Return a table for people as csv text: so many decimals, or, of fractions in ``percent``, percent with two.
 
     rows: dicts with some of the columns, or a dict of columns. What is absent or NaN is an empty cell.
     """
@@ -36,7 +51,7 @@ def csv_table(rows: Iterable[dict] | dict[str, Iterable], columns: Sequence[str]
     table = pd.DataFrame(rows, columns=list(columns))
     for name in percent:
         table[name] = (100.0 * table[name].astype(float)).map("{:.2f}".format, na_action="ignore")
-    return table.to_csv(index=False, float_format="%.4f", lineterminator="\n")
+    return table.to_csv(index=False, float_format=f"%.{decimals}f", lineterminator="\n")
 
 
 def markdown(rows: Iterable[Sequence[str]], columns: Sequence[str]) -> str:
@@ -55,9 +70,11 @@ def readable(table: str, title: str) -> str:
     rows = list(csv.reader(io.StringIO(table)))
     if not rows or rows[0][1:] != list(COLUMNS[1:]) or any(len(row) != len(COLUMNS) for row in rows):
         raise NearfarError(f"{title.strip()}: not a table of Ω; give an eval.csv or the detectors.csv")
+    unscored = [f"{NOT_SCORED}: {row[1]}" for row in rows if row[0] == NOT_SCORED]
+    rows = [row for row in rows if row[0] != NOT_SCORED]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]).rstrip() for row in rows]
     if rows[-1][0] == "all":
         omega, own = (rows[-1][COLUMNS.index(name)] for name in ("omega", "omega_own"))
         lines.append(f"Ω {omega} official, {own} own-domain (percent)")
-    return "\n".join([title, *lines])
+    return "\n".join([title, *lines, *unscored])

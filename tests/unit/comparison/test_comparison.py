@@ -17,7 +17,7 @@ from nearfar.comparison.compare import compare_sections, holm
 from nearfar.comparison.weight_choice import choose, grid, section_values, simplex
 from nearfar.systems.metrics import OMEGA, auc, omega, section_metrics
 from nearfar.systems.score_folder import folder_sections
-from nearfar.systems.sections import Section, by_name, sections_of
+from nearfar.systems.sections import Section, sections_of
 
 SCORES = ROOT / "tests/data/baseline_scores"
 
@@ -98,15 +98,6 @@ def test_differences_are_paired_and_named_only_where_settled():
     assert weaker.verdict == "worse" and weaker.p_holm < 0.05
     _, swapped = compare_sections({"strong": lifted, "weak": parts}, seed=0, resamples=300)
     assert [pair.verdict for pair in swapped] == ["better"] * len(OMEGA)
-
-
-def test_paths_are_dealt_by_name():
-    assert by_name(["one", "two"], ["fan", "slider"], "abcd") == {
-        "one": {"fan": "a", "slider": "b"},
-        "two": {"fan": "c", "slider": "d"},
-    }
-    with pytest.raises(ValueError, match="shorter|longer"):
-        by_name(["one", "two"], ["fan", "slider"], "abc")
 
 
 def test_holm_by_hand():

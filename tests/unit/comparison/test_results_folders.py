@@ -6,11 +6,12 @@ import pytest
 from nearfar.cli import main
 from nearfar.comparison.bootstrap import interval, resample
 from nearfar.comparison.results import compare_results, is_results
+from nearfar.jobs.faults import write_faults
 from nearfar.jobs.files import write_table, write_text
 from nearfar.systems.evaluation import evaluate
 from nearfar.systems.metrics import omega
 from nearfar.systems.sections import sections_of
-from nearfar.systems.tables import omega_csv
+from nearfar.systems.tables import not_scored, omega_csv
 
 CELLS = [(label, domain) for label in ("normal", "anomaly") for domain in ("source", "target")]
 FILES = np.array([f"{i:02d}.wav" for i in range(40)], object)
@@ -120,3 +121,17 @@ def test_a_folder_of_score_files_is_no_results_folder(tmp_path):
     assert not is_results(tmp_path) and not is_results(tmp_path / "absent")
     write_table(tmp_path / "project/results/scores/knn/fan.parquet", {"score": [1.0]})
     assert not is_results(tmp_path / "project")
+
+
+@pytest.mark.parametrize("kept", ["scores", "tables"])
+def test_a_machine_that_could_not_be_scored_stands_in_no_comparison(tmp_path, kept):
+    pair = [tmp_path / "one", tmp_path / "other"]
+    for folder in pair:
+        results(folder, {"s1": {"fan": 0.3}}, tables=kept == "tables", scores=kept == "scores")
+        if kept == "scores":
+            write_faults([folder / "s1/scores/pump.parquet"], "pump: no clip")
+        else:
+            rows = [*evaluate([section("fan", 0.3)]), *not_scored({"pump": "no clip"})]
+            write_text(folder / "s1/eval.csv", omega_csv(rows))
+    page = compare_results([str(folder) for folder in pair])
+    assert cells(page, "fan") and "pump" not in page and "not scored" not in page

@@ -78,22 +78,26 @@ def test_fusion_by_hand():
     train = {"a": np.arange(10.0), "b": np.arange(10.0)}
     test = {"a": np.array([1.0, 2.0, 3.0, 50.0]), "b": np.array([9.0, 1.0, 2.0, 60.0])}
     weights = {"a": 0.75, "b": 0.25}
-    score, decision, training = fuse(train, test, weights, ranks="test", percentile=90)
-    np.testing.assert_allclose(score, 0.75 * np.array([0.25, 0.5, 0.75, 1]) + 0.25 * np.array([0.75, 0.25, 0.5, 1]))
-    np.testing.assert_allclose(training, np.linspace(0, 1, 10))
-    assert list(decision) == [0, 0, 0, 1]
-    by_train, same, _ = fuse(train, test, weights, ranks="train", percentile=90)
-    np.testing.assert_allclose(by_train[:3], [1 / 12 + 0.25, 7 / 36, 11 / 36])
-    assert by_train[3] > 1 and np.array_equal(same, decision)
+    fused = fuse(train, test, weights, ranks="test", percentile=90)
+    np.testing.assert_allclose(
+        fused.score, 0.75 * np.array([0.25, 0.5, 0.75, 1]) + 0.25 * np.array([0.75, 0.25, 0.5, 1])
+    )
+    np.testing.assert_allclose(fused.training, np.linspace(0, 1, 10))
+    np.testing.assert_allclose(fused.threshold, 0.9)
+    assert list(fused.decision) == [0, 0, 0, 1]
+    by_train = fuse(train, test, weights, ranks="train", percentile=90)
+    np.testing.assert_allclose(by_train.score[:3], [1 / 12 + 0.25, 7 / 36, 11 / 36])
+    assert by_train.score[3] > 1 and np.array_equal(by_train.score, by_train.level)
+    assert np.array_equal(by_train.level, fused.level) and np.array_equal(by_train.decision, fused.decision)
 
 
 def test_a_clip_is_judged_the_same_alone_by_train_ranks(rng):
     train = {name: rng.standard_normal(100) for name in "ab"}
     test = {name: rng.standard_normal(20) for name in "ab"}
     how = {"weights": {"a": 0.5, "b": 0.5}, "ranks": "train", "percentile": 90}
-    together, *_ = fuse(train, test, **how)
-    alone, *_ = fuse(train, {name: scores[:1] for name, scores in test.items()}, **how)
-    assert alone[0] == together[0]
+    together = fuse(train, test, **how)
+    alone = fuse(train, {name: scores[:1] for name, scores in test.items()}, **how)
+    assert alone.score[0] == together.score[0]
 
 
 FAMILIES = {"spectrum": ["a", "b"], "network": ["c"]}
@@ -116,10 +120,10 @@ def scored(rng, train=60, test=25):
 )
 def test_families_count_alike_on_the_scale_of_the_normal_clips(rng, combine, by_hand):
     train, test = scored(rng)
-    score, decision, training = fuse_families(train, test, FAMILIES, combine=combine, percentile=90)
+    fused = fuse_families(train, test, FAMILIES, combine=combine, percentile=90)
     ranks = {name: train_ranks(test[name], train[name]) for name in "abc"}
-    np.testing.assert_allclose(score, by_hand([(ranks["a"] + ranks["b"]) / 2, ranks["c"]]), rtol=1e-12)
-    assert np.array_equal(decision, score > np.percentile(training, 90)) and decision[-1] == 1
+    np.testing.assert_allclose(fused.score, by_hand([(ranks["a"] + ranks["b"]) / 2, ranks["c"]]), rtol=1e-12)
+    assert np.array_equal(fused.decision, fused.score > np.percentile(fused.training, 90)) and fused.decision[-1] == 1
 
 
 def _minus_log_p(rank):
@@ -130,27 +134,27 @@ def _minus_log_p(rank):
 @pytest.mark.parametrize("combine", COMBINED)
 def test_a_single_clip_has_the_score_that_it_has_among_others(rng, combine):
     train, test = scored(rng)
-    together, decisions, _ = fuse_families(train, test, FAMILIES, combine=combine, percentile=90)
+    together = fuse_families(train, test, FAMILIES, combine=combine, percentile=90)
     for i in (0, 7, 24):
         one = {name: scores[[i]] for name, scores in test.items()}
-        score, decision, _ = fuse_families(train, one, FAMILIES, combine=combine, percentile=90)
-        assert score[0] == together[i] and decision[0] == decisions[i]
+        alone = fuse_families(train, one, FAMILIES, combine=combine, percentile=90)
+        assert alone.score[0] == together.score[i] and alone.decision[0] == together.decision[i]
 
 
 @pytest.mark.parametrize("combine", COMBINED)
 def test_a_higher_score_of_any_member_is_a_higher_score(rng, combine):
     train, test = scored(rng)
-    before = fuse_families(train, test, FAMILIES, combine=combine, percentile=90)[0]
+    before = fuse_families(train, test, FAMILIES, combine=combine, percentile=90).score
     for name in "abc":
         higher = test | {name: test[name] + 0.5}
-        assert (fuse_families(train, higher, FAMILIES, combine=combine, percentile=90)[0] > before).all()
+        assert (fuse_families(train, higher, FAMILIES, combine=combine, percentile=90).score > before).all()
 
 
 def test_the_soft_maximum_follows_the_family_that_is_sure(rng):
     train, test = scored(rng)
     place = {}
     for combine in ("mean", "soft_maximum"):
-        score = fuse_families(train, test, FAMILIES, combine=combine, percentile=90)[0]
+        score = fuse_families(train, test, FAMILIES, combine=combine, percentile=90).score
         place[combine] = score[-1] - np.sort(score[:-1])[-1]
     assert place["soft_maximum"] > place["mean"] > 0
 
@@ -159,16 +163,16 @@ def test_the_soft_maximum_follows_the_family_that_is_sure(rng):
 def test_a_member_that_scores_all_clips_alike_changes_no_order(rng, combine):
     train, test = scored(rng)
     with_dead = [one | {"dead": np.zeros(len(one["a"]))} for one in (train, test)]
-    order = np.argsort(fuse_families(train, test, FAMILIES, combine=combine, percentile=90)[0])
+    order = np.argsort(fuse_families(train, test, FAMILIES, combine=combine, percentile=90).score)
     dead = FAMILIES | {"dead": ["dead"]}
-    score, decision, _ = fuse_families(*with_dead, dead, combine=combine, percentile=90)
-    assert np.isfinite(score).all() and np.array_equal(np.argsort(score), order) and decision[-1] == 1
+    fused = fuse_families(*with_dead, dead, combine=combine, percentile=90)
+    assert np.isfinite(fused.score).all() and np.array_equal(np.argsort(fused.score), order) and fused.decision[-1] == 1
 
 
 @pytest.mark.parametrize("combine", COMBINED)
 def test_decisions_flag_a_tenth_of_the_normal_clips(rng, combine):
     train, test = ({name: rng.standard_normal(count) for name in "abc"} for count in (400, 4000))
-    decision = fuse_families(train, test, FAMILIES, combine=combine, percentile=90)[1]
+    decision = fuse_families(train, test, FAMILIES, combine=combine, percentile=90).decision
     assert 0.07 < decision.mean() < 0.13
 
 

@@ -6,7 +6,7 @@ import pytest
 from nearfar.errors import NearfarError
 from nearfar.jobs.files import read_table, write_table
 from nearfar.systems.evaluation import evaluate, evaluate_machines
-from nearfar.systems.ranking import fuse_machine, rank_machines
+from nearfar.systems.machine import fuse_machine
 from nearfar.systems.sections import Section, sections_of
 
 HOW = {"system": {"weights": {"a": 0.5, "b": 0.5}, "ranks": "test"}, "percentile": 90.0}
@@ -49,7 +49,7 @@ def broken(value, at=10):
 def test_normalized_scores_that_are_not_finite_are_refused(tmp_path, value, at):
     paths = {"a": normalized(tmp_path / "a"), "b": normalized(tmp_path / "b", score=broken(value, at))}
     with pytest.raises(NearfarError, match=rf"/b: the score of {(TRAIN + FILES)[at]} is {value}; mend"):
-        fuse_machine(paths, tmp_path / "fused", **HOW)
+        fuse_machine(paths, tmp_path / "fused", tmp_path / "training", **HOW)
     assert not (tmp_path / "fused").exists()
 
 
@@ -60,7 +60,7 @@ def test_a_weight_that_is_no_number_gives_no_fused_score(tmp_path, weight, ranks
     how = HOW | {"system": {"ranks": ranks, "weights": {"a": 0.5, "b": weight}}}
     message = r"/fused: the score of section_00_.*; mend the weight or the detector"
     with np.errstate(invalid="ignore"), pytest.raises(NearfarError, match=message):
-        fuse_machine(paths, tmp_path / "fused", **how)
+        fuse_machine(paths, tmp_path / "fused", tmp_path / "training", **how)
     assert not (tmp_path / "fused").exists()
 
 
@@ -76,10 +76,10 @@ def test_a_weight_that_is_no_number_gives_no_fused_score(tmp_path, weight, ranks
 )
 def test_detectors_of_different_clips_are_not_fused(tmp_path, change):
     paths = {name: normalized(tmp_path / name) for name in "ab"}
-    fuse_machine(paths, tmp_path / "fused", **HOW)
+    fuse_machine(paths, tmp_path / "fused", tmp_path / "training", **HOW)
     write_table(tmp_path / "b", change(read_table(tmp_path / "b")))
     with pytest.raises(NearfarError, match=r"/b: not the clips of .*/a in their order; delete both"):
-        fuse_machine(paths, tmp_path / "fused", **HOW)
+        fuse_machine(paths, tmp_path / "fused", tmp_path / "training", **HOW)
 
 
 WRONG = [
@@ -90,16 +90,15 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize("write", [rank_machines, evaluate_machines])
 @pytest.mark.parametrize(("change", "message"), WRONG)
-def test_fused_scores_that_are_wrong_are_neither_ranked_nor_evaluated(tmp_path, clips, write, change, message):
+def test_fused_scores_that_are_wrong_are_not_evaluated(tmp_path, clips, change, message):
     scores = {"fan": fused(tmp_path / "scores")}
-    write(clips, scores, tmp_path / "table.csv")
+    evaluate_machines(clips, scores, tmp_path / "table.csv", unscored={})
     assert "nan" not in (tmp_path / "table.csv").read_text()
     fused(tmp_path / "scores", **change)
     (tmp_path / "table.csv").unlink()
     with pytest.raises(NearfarError, match=message):
-        write(clips, scores, tmp_path / "table.csv")
+        evaluate_machines(clips, scores, tmp_path / "table.csv", unscored={})
     assert not (tmp_path / "table.csv").exists()
 
 
@@ -107,7 +106,7 @@ def test_fused_scores_that_are_wrong_are_neither_ranked_nor_evaluated(tmp_path, 
 def test_decisions_of_a_fused_table_are_0_or_1(tmp_path, clips, decision):
     scores = {"fan": fused(tmp_path / "scores", decision=np.r_[np.zeros(11), decision])}
     with pytest.raises(NearfarError, match="fan: decisions other than 0 and 1"):
-        evaluate_machines(clips, scores, tmp_path / "eval.csv")
+        evaluate_machines(clips, scores, tmp_path / "eval.csv", unscored={})
 
 
 def test_a_figure_that_is_not_finite_is_refused():
@@ -126,10 +125,13 @@ def test_a_far_microphone_that_is_not_far_leaves_the_residual_out(tmp_path):
     for name, far, wanted in (("far", True, families), ("not", False, left)):
         (tmp_path / name).write_text('{"far": true}' if far else '{"far": false}')
         given = system | {"families": families}
-        fuse_machine(paths, tmp_path / "fused", system=given, percentile=90.0, signals=tmp_path / name)
+        fuse_machine(
+            paths, tmp_path / "fused", tmp_path / "training", system=given, percentile=90.0, signals=tmp_path / name
+        )
         kept = {member for family in wanted.values() for member in family}
         fuse_machine(
-            {member: path for member, path in paths.items() if member in kept}, tmp_path / "wanted",
+            {member: path for member, path in paths.items() if member in kept},
+            tmp_path / "wanted", tmp_path / "training",
             system=system | {"families": wanted}, percentile=90.0,
         )  # fmt: skip
         assert (tmp_path / "fused").read_bytes() == (tmp_path / "wanted").read_bytes()

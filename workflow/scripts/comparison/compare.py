@@ -1,15 +1,16 @@
 from nearfar.comparison.compare import compare_systems
 from nearfar.jobs.job import logged
-from nearfar.systems.sections import by_name
+from nearfar.systems.sections import scored
 
 if __name__ == "__main__":
     with logged(snakemake):
-        machines = snakemake.params.machines
+        tables, unscored = scored(snakemake.params.machines, snakemake.input)
         compare_systems(
-            dict(zip(machines, snakemake.input.clips, strict=True)),
-            by_name(snakemake.params.systems, machines, snakemake.input.scores),
+            *tables["clips"],
+            dict(zip(snakemake.params.systems, tables["scores"], strict=True)),
             snakemake.output.table,
             snakemake.output.page,
             seed=snakemake.params.seed,
             resamples=snakemake.params.resamples,
+            unscored=unscored,
         )

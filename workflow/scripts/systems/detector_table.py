@@ -1,12 +1,9 @@
 from nearfar.jobs.job import logged
 from nearfar.systems.evaluation import evaluate_detectors
-from nearfar.systems.sections import by_name
+from nearfar.systems.sections import scored
 
 if __name__ == "__main__":
     with logged(snakemake):
-        machines = snakemake.params.machines
-        evaluate_detectors(
-            dict(zip(machines, snakemake.input.clips, strict=True)),
-            by_name(snakemake.params.detectors, machines, snakemake.input.normalized),
-            snakemake.output[0],
-        )
+        tables, unscored = scored(snakemake.params.machines, snakemake.input)
+        normalized = dict(zip(snakemake.params.detectors, tables["normalized"], strict=True))
+        evaluate_detectors(*tables["clips"], normalized, snakemake.output[0], unscored=unscored)

@@ -1,11 +1,8 @@
 from nearfar.jobs.job import logged
 from nearfar.systems.evaluation import evaluate_machines
+from nearfar.systems.sections import scored
 
 if __name__ == "__main__":
     with logged(snakemake):
-        machines = snakemake.params.machines
-        evaluate_machines(
-            dict(zip(machines, snakemake.input.clips, strict=True)),
-            dict(zip(machines, snakemake.input.scores, strict=True)),
-            snakemake.output[0],
-        )
+        tables, unscored = scored(snakemake.params.machines, snakemake.input)
+        evaluate_machines(*tables["clips"], *tables["scores"], snakemake.output[0], unscored=unscored)

@@ -1,11 +1,12 @@
 from nearfar.jobs.job import logged
-from nearfar.systems.ranking import fuse_machine
+from nearfar.systems.machine import fuse_machine
 
 if __name__ == "__main__":
     with logged(snakemake):
         fuse_machine(
             dict(zip(snakemake.params.members, snakemake.input.normalized, strict=True)),
-            snakemake.output[0],
+            snakemake.output.scores,
+            snakemake.output.training,
             system=snakemake.params.system,
             percentile=snakemake.params.percentile,
             signals=snakemake.input.get("signals"),

@@ -1,11 +1,15 @@
 from nearfar.jobs.job import logged
 from nearfar.systems.ranking import rank_machines
+from nearfar.systems.sections import scored
 
 if __name__ == "__main__":
     with logged(snakemake):
-        machines = snakemake.params.machines
+        tables, unscored = scored(snakemake.params.machines, snakemake.input)
         rank_machines(
-            dict(zip(machines, snakemake.input.clips, strict=True)),
-            dict(zip(machines, snakemake.input.scores, strict=True)),
+            *(table for part in ("train", "clips", "scores", "training") for table in tables[part]),
+            dict(zip(snakemake.params.members, tables["normalized"], strict=True)),
             snakemake.output[0],
+            percentile=snakemake.params.percentile,
+            worst_windows=snakemake.params.worst_windows,
+            unscored=unscored,
         )

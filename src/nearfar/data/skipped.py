@@ -1,0 +1,64 @@
+"""What clip tables leave out, and why."""
+
+import json
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+import pyarrow.parquet as pq
+
+from nearfar.jobs.faults import fault_of
+from nearfar.jobs.files import write_text
+
+WINDOW = re.compile(r"(.+)@(\d+\.\d{3})", re.DOTALL)  # as window_name writes it
+COLUMNS = ("machine", "split", "recording", "start", "reason")
+
+
+class Skipped(NamedTuple):
+    """A recording that is not in a clip table, or, from ``start`` (seconds) on, a window of one that is."""
+
+    recording: str
+    start: float | None
+    reason: str
+
+
+def window_name(recording: str, start: float) -> str:
+    """Return the key of a window in a clip table: its recording and its start in seconds; sorted, they are in time."""
+    return f"{recording}@{start:010.3f}"
+
+
+def skipped(table: str | Path) -> list[Skipped]:
+    """Return what a clip table leaves out, as its metadata say."""
+    listed = json.loads((pq.read_schema(table).metadata or {}).get(b"skipped", "[]"))
+    if not listed:
+        return []
+    known = set(pq.read_table(table, columns=["recording"])["recording"].to_pylist())
+    return [_skipped(name, reason, known) for name, reason in listed]
+
+
+def _skipped(name, reason, known):
+    window = WINDOW.fullmatch(name)
+    if window and window[1] in known:
+        return Skipped(window[1], float(window[2]), reason)
+    return Skipped(name, None, reason)
+
+
+def write_skipped(tables: Iterable[tuple[str, str, str | Path]], path: str | Path) -> None:
+    """Write skipped.csv from (machine, split, path of the clip table): what is left out, with the reason.
+
+    A machine that cannot be used at all has a row without recording, one for both splits where the reason is the same.
+    """
+    from nearfar.systems.tables import csv_table
+
+    rows = {}
+    for machine, split, table in tables:
+        for recording, start, reason in _of_table(table):
+            row = {"machine": machine, "split": split, "recording": recording, "start": start, "reason": reason}
+            rows.setdefault((machine, recording, start, reason), row)
+    write_text(path, csv_table(list(rows.values()), COLUMNS, decimals=3))
+
+
+def _of_table(table):
+    reason = fault_of(table)
+    return [Skipped("", None, reason)] if reason else skipped(table)

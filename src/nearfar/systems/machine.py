@@ -1,0 +1,62 @@
+"""One system on one machine: its members' normalized scores fused, and decisions."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nearfar.errors import NearfarError, error_prefix
+from nearfar.jobs.files import write_table
+from nearfar.systems.fusion import fuse, fuse_families
+from nearfar.systems.sections import read_scores, refuse_broken
+
+
+def fuse_machine(
+    normalized: dict[str, str | Path],
+    path: str | Path,
+    training: str | Path,
+    *,
+    system: dict[str, Any],
+    percentile: float,
+    signals: str | Path | None = None,
+) -> None:
+    """Fuse the normalized scores (dict from detector to path) of a machine.
+
+    ``path`` gets file, score, decision, level (what the decision compares) and threshold of the test clips,
+    ``training`` the file and score of the training clips: their own, on the scale of the levels.
+
+    system: weights and ranks, as ``fuse`` takes them, or families and combine, as ``fuse_families`` does, with
+    residual, the detectors that hear it: they are left out where ``signals``, the judgement of the far microphone
+    (nearfar.data.signals.judge), says that it is not far.
+    Raises NearfarError where the detectors do not score the same clips in the same order, and where a normalized or
+    fused score is not finite.
+    """
+    tables = {name: read_scores(file) for name, file in normalized.items()}
+    first = next(iter(tables.values()))
+    for name, table in tables.items():
+        if not all(np.array_equal(table[key], first[key]) for key in ("file", "split")):
+            raise NearfarError(
+                f"{normalized[name]}: not the clips of {next(iter(normalized.values()))} in their order; "
+                f"delete both and run again"
+            )
+    train, test = first["split"] == "train", first["split"] == "test"
+    scores = [{name: table["score"][rows] for name, table in tables.items()} for rows in (train, test)]
+    if "families" in system:
+        families = system["families"]
+        if signals and not json.loads(Path(signals).read_text(encoding="utf-8"))["far"]:
+            families = _without(families, system["residual"])
+        fused = fuse_families(*scores, families, combine=system["combine"], percentile=percentile)
+    else:
+        fused = fuse(*scores, system["weights"], ranks=system["ranks"], percentile=percentile)
+    with error_prefix(path):
+        refuse_broken(first["file"][test], fused.score)
+    table = {"file": first["file"][test], "score": fused.score, "decision": fused.decision, "level": fused.level}
+    write_table(path, table | {"threshold": np.full(test.sum(), fused.threshold)})
+    write_table(training, {"file": first["file"][train], "score": fused.training})
+
+
+def _without(families, residual):
+    """Return the families without the detectors that hear the residual, and without a family that had no other."""
+    kept = {family: [name for name in names if name not in residual] for family, names in families.items()}
+    return {family: names for family, names in kept.items() if names} or families
