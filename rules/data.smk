@@ -43,8 +43,9 @@ rule signals:
 
 
 CLIP_TABLES = [
-    *[(machine, "train") for machine in sorted({*MACHINES, *TRAINING_MACHINES})],
-    *[(machine, "test") for machine in MACHINES],
+    (machine, split)
+    for machine in sorted({*MACHINES, *TRAINING_MACHINES})
+    for split in (dataset.SPLITS if machine in MACHINES else ("train",))
 ]
 
 

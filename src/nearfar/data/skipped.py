@@ -53,12 +53,12 @@ def write_skipped(tables: Iterable[tuple[str, str, str | Path]], path: str | Pat
 
     rows = {}
     for machine, split, table in tables:
-        for recording, start, reason in _of_table(table):
+        for recording, start, reason in _of_table(machine, table):
             row = {"machine": machine, "split": split, "recording": recording, "start": start, "reason": reason}
             rows.setdefault((machine, recording, start, reason), row)
     write_text(path, csv_table(list(rows.values()), COLUMNS, decimals=3))
 
 
-def _of_table(table):
+def _of_table(machine, table):
     reason = fault_of(table)
-    return [Skipped("", None, reason)] if reason else skipped(table)
+    return [Skipped("", None, reason.removeprefix(f"{machine}: "))] if reason else skipped(table)

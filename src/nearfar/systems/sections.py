@@ -54,7 +54,7 @@ def scored(
     reasons = {machine: faults(row) for machine, *row in rows if machine not in sound}
     tables = (dict(zip(sound, column, strict=True)) for column in kept)
     found = {key: list(islice(tables, len(parts))) for key, parts in columns.items()}
-    return found, {machine: reason[0] for machine, reason in reasons.items()}
+    return found, {machine: reason[0].removeprefix(f"{machine}: ") for machine, reason in reasons.items()}
 
 
 def labelled_sections(

@@ -42,4 +42,4 @@ def caution(length: int, normal: int, percentile: float) -> str:
     share = length / (length + normal)
     if share <= 1 - percentile / 100 or length == 1:
         return ""
-    return f"{length} windows judged by {normal} normal ones: {share:.0%} of normal recordings would be above"
+    return f"{share:.0%} of normal recordings so long would be above: {length} windows judged by {normal} normal ones"
