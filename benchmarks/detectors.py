@@ -27,6 +27,7 @@ write_table(p, {'a': ['b']})
 read_table(p)
 os.remove(p)
 """  # without its work
+DECISION = {"percentile": 90, "false_alarm": None, "fdr": None}
 
 
 def lines(machines=7, clips=1200):
@@ -112,7 +113,7 @@ def calls(folder, machines, systems):
             for machine, path in fused.items():
                 normalized = {name: out / f"normalized/{name}/{machine}.parquet" for name in members}
                 fuse_machine(
-                    normalized, path, out / "training.parquet", system=fusion(project.config, system), percentile=90
+                    normalized, path, out / "training.parquet", system=fusion(project.config, system), decision=DECISION
                 )
             evaluate_machines(clips, fused, out / f"{system}/eval.csv", unscored={})
         parts["fusion and evaluation"] = time.process_time() - start

@@ -26,6 +26,7 @@ from nearfar.systems.sections import labelled_sections
 from nearfar.systems.tables import markdown
 
 ROOT = Path(__file__).parents[1]
+DECISION = {"percentile": 90, "false_alarm": None, "fdr": None}
 SHARED = ROOT.parent / "shared"
 FOLDER = Path("results/hearing")
 HEAD = """# What system 5 hears
@@ -96,7 +97,9 @@ def fused(folder, system, detectors):
         path = folder / f"variant/{signals.stem}.parquet"
         path.parent.mkdir(exist_ok=True)
         training = path.with_suffix(".training")
-        fuse_machine(normalized, path, training, system=system | {"residual": residual}, percentile=90, signals=signals)
+        fuse_machine(
+            normalized, path, training, system=system | {"residual": residual}, decision=DECISION, signals=signals
+        )
     return sections(folder, "variant")
 
 

@@ -6,7 +6,7 @@ python benchmarks/windows.py    prints the table of docs/evidence.md
 import numpy as np
 
 from nearfar.systems.tables import markdown
-from nearfar.systems.windows import block_threshold, worst
+from nearfar.systems.windows import block_scores, worst
 
 NORMAL, LENGTHS, CORRELATIONS = (60, 180, 600), (1, 2, 6, 18, 60, 180), (0.0, 0.8)
 SETS, RECORDINGS, WORST = 400, 5, 3
@@ -26,7 +26,7 @@ def above(normal, length, correlation):
     rng, found = np.random.default_rng([normal, length]), 0
     for _ in range(SETS):
         training = windows(rng, normal, correlation)
-        threshold = block_threshold(training, length, worst_windows=WORST, percentile=90)
+        threshold = np.percentile(block_scores(training, length, worst_windows=WORST), 90)
         for _ in range(RECORDINGS):
             new = windows(rng, length, correlation)
             found += new[worst(new, WORST)].mean() > threshold

@@ -1,6 +1,12 @@
 # From normalized scores to Ω, a system at a time.
 
 
+# when a clip is an alarm
+DECISION = {
+    key: config["decision"][key] for key in ("percentile", "false_alarm", "fdr")
+}
+
+
 rule fuse:
     input:
         normalized=lambda w: [
@@ -20,7 +26,7 @@ rule fuse:
     params:
         members=members,
         system=fusion,
-        percentile=config["decision"]["percentile"],
+        decision=DECISION,
         sources=sources("workflow/scripts/systems/fuse.py"),
     script:
         "../workflow/scripts/systems/fuse.py"
@@ -61,7 +67,7 @@ rule ranking:
     params:
         machines=MACHINES,
         members=members,
-        percentile=config["decision"]["percentile"],
+        decision=DECISION,
         worst_windows=config["decision"]["worst_windows"],
         sources=sources("workflow/scripts/systems/ranking.py"),
     script:

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+ROUNDING = 1 + 1e-12  # of rates that are fractions of a number of clips
+
 
 def p_values(scores: np.ndarray, training: np.ndarray) -> np.ndarray:
     """Return the conformal p-value (clips,) of scores (clips,) among the scores (n,) of normal clips.
@@ -14,24 +16,34 @@ def p_values(scores: np.ndarray, training: np.ndarray) -> np.ndarray:
     return (1 + len(ordered) - np.searchsorted(ordered, scores, "left")) / (len(ordered) + 1)
 
 
-def threshold(
-    training: np.ndarray, scores: np.ndarray, *, percentile: float, false_alarm: float | None, fdr: float | None
-) -> float:
-    """Return the score above which a clip is an alarm, by the first that is given of fdr, false_alarm and percentile.
+def rate_of(p: np.ndarray, *, percentile: float, false_alarm: float | None, fdr: float | None) -> float | None:
+    """Return the highest p-value that is an alarm among those (m,) judged together; None where a percentile decides.
 
-    training: (n,) scores of normal clips; scores: (m,) of the clips judged together. false_alarm: the highest rate at
-    which normal clips may be alarms: a clip is one where its p-value is that or less. fdr: the highest share of normal
-    clips that is expected among the alarms (Benjamini and Hochberg 1995). percentile: of the training scores (the
-    paper, §3.4). Infinite where n clips are too few to tell so rare a score.
+    fdr: the highest share of normal clips that is expected among the alarms (Benjamini and Hochberg 1995), which goes
+    before false_alarm, the highest rate at which normal clips may be alarms.
     """
-    if fdr is None and false_alarm is None:
+    if fdr is None:
+        return false_alarm
+    ordered = np.sort(p)
+    passing = np.flatnonzero(ordered <= fdr * np.arange(1, len(p) + 1) / len(p) * ROUNDING)
+    return float(ordered[passing[-1]]) if len(passing) else 0.0
+
+
+def threshold_at(rate: float | None, training: np.ndarray, percentile: float) -> float:
+    """Return the score above which a clip is an alarm: where its p-value among ``training`` (n,) is ``rate`` or less.
+
+    Infinite where n clips are too few to tell so rare a score; with None the paper's percentile of the training scores
+    (§3.4).
+    """
+    if rate is None:
         return float(np.percentile(training, percentile))
-    level = false_alarm if fdr is None else _step_up(np.sort(p_values(scores, training)), fdr)
-    allowed = int(np.floor(level * (len(training) + 1) * (1 + 1e-12))) - 1  # training scores at or above an alarm's
+    allowed = int(np.floor(rate * (len(training) + 1) * ROUNDING)) - 1  # training scores at or above that of an alarm
     return float(np.sort(training)[::-1][min(allowed, len(training) - 1)]) if allowed >= 0 else np.inf
 
 
-def _step_up(ordered, fdr):
-    """Return the highest of the p-values (m,), ascending, that is at most its rank's share of ``fdr``; 0 for none."""
-    passing = np.flatnonzero(ordered <= fdr * np.arange(1, len(ordered) + 1) / len(ordered) * (1 + 1e-12))
-    return float(ordered[passing[-1]]) if len(passing) else 0.0
+def threshold(training: np.ndarray, scores: np.ndarray, **decision: float | None) -> float:
+    """Return the score above which one of the ``scores`` (m,), judged together, is an alarm.
+
+    training: (n,) scores of normal clips; decision: percentile, false_alarm and fdr, as ``rate_of`` takes them.
+    """
+    return threshold_at(rate_of(p_values(scores, training), **decision), training, decision["percentile"])

@@ -8,6 +8,7 @@ import numpy as np
 
 from nearfar.errors import NearfarError, error_prefix
 from nearfar.jobs.files import write_table
+from nearfar.systems.alarms import p_values, threshold
 from nearfar.systems.fusion import fuse, fuse_families
 from nearfar.systems.sections import read_scores, refuse_broken
 
@@ -18,17 +19,18 @@ def fuse_machine(
     training: str | Path,
     *,
     system: dict[str, Any],
-    percentile: float,
+    decision: dict[str, float | None],
     signals: str | Path | None = None,
 ) -> None:
     """Fuse the normalized scores (dict from detector to path) of a machine.
 
-    ``path`` gets file, score, decision, level (what the decision compares) and threshold of the test clips,
+    ``path`` gets file, score, decision, level (what the decision compares), threshold and p-value of the test clips,
     ``training`` the file and score of the training clips: their own, on the scale of the levels.
 
     system: weights and ranks, as ``fuse`` takes them, or families and combine, as ``fuse_families`` does, with
     residual, the detectors that hear it: they are left out where ``signals``, the judgement of the far microphone
     (nearfar.data.signals.judge), says that it is not far.
+    decision: percentile, false_alarm and fdr, as nearfar.systems.alarms takes them.
     Raises NearfarError where the detectors do not score the same clips in the same order, and where a normalized or
     fused score is not finite.
     """
@@ -46,13 +48,15 @@ def fuse_machine(
         families = system["families"]
         if signals and not json.loads(Path(signals).read_text(encoding="utf-8"))["far"]:
             families = _without(families, system["residual"])
-        fused = fuse_families(*scores, families, combine=system["combine"], percentile=percentile)
+        fused = fuse_families(*scores, families, combine=system["combine"], percentile=decision["percentile"])
     else:
-        fused = fuse(*scores, system["weights"], ranks=system["ranks"], percentile=percentile)
+        fused = fuse(*scores, system["weights"], ranks=system["ranks"], percentile=decision["percentile"])
+    limit = threshold(fused.training, fused.level, **decision)
     with error_prefix(path):
         refuse_broken(first["file"][test], fused.score)
-    table = {"file": first["file"][test], "score": fused.score, "decision": fused.decision, "level": fused.level}
-    write_table(path, table | {"threshold": np.full(test.sum(), fused.threshold)})
+    table = {"file": first["file"][test], "score": fused.score, "decision": (fused.level > limit).astype(np.int8)}
+    p = p_values(fused.level, fused.training)
+    write_table(path, table | {"level": fused.level, "threshold": np.full(test.sum(), limit), "p": p})
     write_table(training, {"file": first["file"][train], "score": fused.training})
 
 

@@ -11,11 +11,12 @@ from nearfar.data.clips import read_clips
 from nearfar.data.skipped import Skipped, skipped
 from nearfar.errors import NearfarError
 from nearfar.jobs.files import write_text
+from nearfar.systems.alarms import p_values, rate_of, threshold_at
 from nearfar.systems.sections import read_scores, refuse_mismatch
 from nearfar.systems.tables import DECISIONS, NOT_SCORED, csv_table
-from nearfar.systems.windows import block_threshold, by_recording, caution, in_time, worst
+from nearfar.systems.windows import block_scores, by_recording, caution, in_time, worst
 
-COLUMNS = ("machine", "rank", "score", "threshold", "excess", "decision")  # then the place, each detector, a note
+COLUMNS = ("machine", "rank", "score", "threshold", "excess", "p", "decision")  # then the place, each detector, a note
 PLACE, NOTE = ("recording", "start", "path"), "note"  # the first two where recordings are cut into windows
 EQUAL = 1e-12  # spread of training scores that are all the same
 
@@ -42,7 +43,7 @@ def rank_machines(
     normalized: dict[str, dict[str, str | Path]],
     path: str | Path,
     *,
-    percentile: float,
+    decision: dict[str, float | None],
     worst_windows: int,
     unscored: dict[str, str],
 ) -> None:
@@ -51,10 +52,11 @@ def rank_machines(
     train, clips, scores, training: dicts from machine to the paths of its clip tables and fused scores; normalized:
     from detector to such a dict; unscored: from each machine that could not be scored, which stand last, to the reason.
     The score of a recording is the mean over its ``worst_windows`` worst windows, and so are the detectors' scores
-    beside it; its threshold is ``block_threshold``'s; start and path are the worst window's. A whole clip is a
-    recording of one window. ``excess``, which compares machines, is the score less the threshold in standard deviations
-    of the machine's training scores. A machine's recordings stand in its order, so that no normal one is above an
-    anomaly, before those that were left out.
+    beside it; its threshold and p-value are by ``block_scores``; start and path are the worst window's. A whole clip is
+    a recording of one window. ``excess``, which compares machines, is the score less the threshold in standard
+    deviations of the machine's training scores. A machine's recordings stand in its order, so that no normal one is
+    above an anomaly, before those that were left out. decision: percentile, false_alarm and fdr, as
+    nearfar.systems.alarms takes them.
     Raises NearfarError where the tables of a machine name different clips, for a score that is not finite, and for a
     detector that bears the name of a column.
     """
@@ -65,13 +67,17 @@ def rank_machines(
         paths = (table[machine] for table in (train, clips, scores, training))
         found = _read(*paths, {name: table[machine] for name, table in normalized.items()})
         cut = cut or bool(found.clips["start"].any())
-        ranked = sorted(_recordings(found, percentile, worst_windows), key=lambda row: row["threshold"] - row["score"])
+        ranked = sorted(_recordings(found, decision, worst_windows), key=_distance)
         rows += [{"machine": machine, "rank": rank} | row for rank, row in enumerate(ranked, 1)]
         lost = [one for one in found.skipped if one.start is None]
         rows += [_not_scored(machine, one.reason, recording=one.recording, path=one.recording) for one in lost]
     rows += [_not_scored(machine, reason) for machine, reason in unscored.items()]
     columns = (*COLUMNS, *(PLACE if cut else PLACE[-1:]), *normalized, NOTE)
     write_text(path, csv_table(rows, columns, decimals=6))
+
+
+def _distance(row):
+    return row["threshold"] - row["score"], -row["score"]  # a threshold may be infinite
 
 
 def _not_scored(machine, reason, **place):
@@ -94,22 +100,26 @@ def _of_clips(table, column, clips):
     return np.array([values[file] for file in clips["file"]])
 
 
-def _recordings(found: Scores, percentile: float, worst_windows: int) -> Iterator[dict]:
+def _recordings(found: Scores, decision: dict[str, float | None], worst_windows: int) -> Iterator[dict]:
     """Yield the row of each recording that has a score."""
     recordings, spread = by_recording(found.clips), found.training.std()
-    how = {"worst_windows": worst_windows, "percentile": percentile}
     lengths = {len(rows) for rows in recordings.values()}
-    thresholds = {length: block_threshold(found.training, length, **how) for length in lengths}
+    normal = {length: block_scores(found.training, length, worst_windows=worst_windows) for length in lengths}
+    worst_rows = {name: rows[worst(found.level[rows], worst_windows)] for name, rows in recordings.items()}
+    scores = {name: found.level[rows].mean() for name, rows in worst_rows.items()}
+    p = {name: p_values(scores[name], normal[len(rows)]) for name, rows in recordings.items()}
+    rate, percentile = rate_of(np.array(list(p.values())), **decision), decision["percentile"]
     lost = Counter(one.recording for one in found.skipped if one.start is not None)
     for recording, rows in recordings.items():
-        chosen = rows[worst(found.level[rows], worst_windows)]
-        score, threshold = found.level[chosen].mean(), thresholds[len(rows)]
+        chosen, score = worst_rows[recording], scores[recording]
+        threshold = threshold_at(rate, normal[len(rows)], percentile)
         remarks = [f"{lost[recording]} of its windows not scored" if lost[recording] else ""]
-        remarks += [caution(len(rows), len(found.training), percentile)]
+        remarks += [caution(len(rows), len(found.training), 1 - percentile / 100 if rate is None else rate)]
         yield {
             "score": score,
             "threshold": threshold,
-            "excess": (score - threshold) / spread if spread > EQUAL else None,
+            "excess": (score - threshold) / spread if spread > EQUAL and np.isfinite(threshold) else None,
+            "p": p[recording],
             "decision": DECISIONS[int(score > threshold)],
             "recording": recording,
             "start": f"{found.clips['start'][chosen[0]]:.3f}",

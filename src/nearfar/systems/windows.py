@@ -20,26 +20,26 @@ def worst(levels: np.ndarray, count: int) -> np.ndarray:
     return np.argsort(-levels, kind="stable")[:count]
 
 
-def block_threshold(training: np.ndarray, length: int, *, worst_windows: int, percentile: float) -> np.float64:
-    """Return what the mean of the worst windows of a normal recording of ``length`` windows stays below.
+def block_scores(training: np.ndarray, length: int, *, worst_windows: int) -> np.ndarray:
+    """Return the scores (n,) of normal recordings of ``length`` windows: the means of their worst windows.
 
-    training: the levels (n,) of the normal windows in order of time. The ``percentile`` of that mean over all n blocks
-    of ``length`` successive windows, the first following the last (circular blocks, after Politis and Romano 1992: the
+    training: the levels (n,) of the normal windows in order of time. The recordings are all n blocks of ``length``
+    successive windows, the first following the last (circular blocks, after Politis and Romano 1992: the
     maximum of many windows is higher than that of few, and neighbours resemble each other). No block is longer than n.
     """
     length = min(length, len(training))
     ring = np.concatenate([training, training[: length - 1]])
     blocks = np.lib.stride_tricks.sliding_window_view(ring, length)
-    return np.percentile([block[worst(block, worst_windows)].mean() for block in blocks], percentile)
+    return np.array([block[worst(block, worst_windows)].mean() for block in blocks])
 
 
-def caution(length: int, normal: int, percentile: float) -> str:
-    """Return a remark where there are too few ``normal`` windows to keep the false alarms that ``percentile`` promises.
+def caution(length: int, normal: int, rate: float) -> str:
+    """Return a remark where there are too few ``normal`` windows to keep to the ``rate`` of false alarms.
 
     Of recordings of ``length`` windows like the normal ones, length in length + normal is then above the threshold: a
     new block is the highest of all as often as any other (docs/evidence.md has the simulation).
     """
     share = length / (length + normal)
-    if share <= 1 - percentile / 100 or length == 1:
+    if share <= rate or length == 1:
         return ""
     return f"{share:.0%} of normal recordings so long would be above: {length} windows judged by {normal} normal ones"

@@ -19,8 +19,9 @@ from nearfar.systems.ranking import rank_machines
 from nearfar.systems.sections import scored
 from nearfar.systems.tables import readable
 from nearfar.systems.timeline import write_timeline
-from nearfar.systems.windows import block_threshold, by_recording, caution, worst
+from nearfar.systems.windows import block_scores, by_recording, caution, worst
 
+PAPER = {"percentile": 90, "false_alarm": None, "fdr": None}
 RANKS = {"weights": {"raw": 0.5, "knn": 0.5}, "ranks": "test"}
 
 
@@ -49,14 +50,14 @@ class Machine:
         for path in self.normalized.values():
             score = rng.normal(size=len(key["file"])) + shift * (key["split"] == "test")
             write_table(path, key | {"score": score})
-        fuse_machine(self.normalized, folder / "scores", folder / "training", system=RANKS, percentile=90)
+        fuse_machine(self.normalized, folder / "scores", folder / "training", system=RANKS, decision=PAPER)
 
 
-def ranked(out, machines, worst_windows=3, unscored=(), percentile=90):
+def ranked(out, machines, worst_windows=3, unscored=(), **decision):
     """Rank machines, a dict from name to Machine, and return the rows."""
     tables = [{name: one.folder / part for name, one in machines.items()} for part in PARTS]
     normalized = {name: {m: one.normalized[name] for m, one in machines.items()} for name in ("raw", "knn")}
-    how = {"percentile": percentile, "worst_windows": worst_windows, "unscored": dict(unscored)}
+    how = {"decision": PAPER | decision, "worst_windows": worst_windows, "unscored": dict(unscored)}
     rank_machines(*tables, normalized, out, **how)
     return rows_of(out)
 
@@ -102,7 +103,7 @@ def test_no_normal_stands_above_an_anomaly_though_the_paper_orders_them_otherwis
 
 def test_whole_clips_have_no_columns_of_windows_and_each_detector_beside_them(fan, tmp_path):
     rows = ranked(tmp_path / "ranking.csv", {"fan": fan})
-    first = ["machine", "rank", "score", "threshold", "excess", "decision"]
+    first = ["machine", "rank", "score", "threshold", "excess", "p", "decision"]
     assert list(rows[0]) == [*first, "path", "raw", "knn", "note"]
     raw = read_table(fan.normalized["raw"])
     of_clip = dict(zip(raw["file"], raw["score"], strict=True))
@@ -144,7 +145,7 @@ def test_scores_that_are_not_finite_are_not_ranked(fan, tmp_path, part, value):
 
 def test_a_detector_that_is_named_as_a_column_is_refused(tmp_path):
     with pytest.raises(NearfarError, match=r"detectors.score: is a column of ranking.csv; give"):
-        rank_machines({}, {}, {}, {}, {"score": {}}, tmp_path / "r", percentile=90, worst_windows=3, unscored={})
+        rank_machines({}, {}, {}, {}, {"score": {}}, tmp_path / "r", decision=PAPER, worst_windows=3, unscored={})
 
 
 LONG = {"mon.flac": 30, "tue.flac": 6, "wed.flac": 2, "thu.flac": 1}
@@ -239,17 +240,14 @@ def test_the_list_of_what_was_skipped_names_each_machines_fault_once(tmp_path, p
 
 def test_the_threshold_of_one_window_is_that_of_clips():
     training = np.random.default_rng(2).normal(size=77)
-    for percentile in (50, 90, 97.5):
-        how = {"worst_windows": 3, "percentile": percentile}
-        assert block_threshold(training, 1, **how) == np.percentile(training, percentile)
+    assert np.array_equal(block_scores(training, 1, worst_windows=3), training)
 
 
 def test_blocks_are_circular_and_none_is_longer_than_the_training_windows():
     training = np.array([5.0, 1.0, 2.0, 4.0])
-    how = {"worst_windows": 2, "percentile": 100}
-    assert block_threshold(training, 2, **how) == 4.5  # 4 and, round the circle, 5
-    assert block_threshold(training, 3, **how | {"worst_windows": 1, "percentile": 0}) == 4.0
-    assert block_threshold(training, 4, **how) == block_threshold(training, 9, **how) == 4.5
+    assert block_scores(training, 2, worst_windows=2).tolist() == [3.0, 1.5, 3.0, 4.5]  # 4 and, round the circle, 5
+    assert block_scores(training, 3, worst_windows=1).tolist() == [5.0, 4.0, 5.0, 5.0]
+    assert block_scores(training, 4, worst_windows=2).tolist() == block_scores(training, 9, worst_windows=2).tolist()
 
 
 def test_the_worst_are_the_highest_first_and_all_where_there_are_fewer():
@@ -268,9 +266,9 @@ def test_normal_recordings_are_flagged_as_often_as_is_promised_or_said(length, n
     rng, above, times = np.random.default_rng(length), 0, 150
     for _ in range(times):
         training, new = rng.normal(size=normal), rng.normal(size=(4, length))
-        threshold = block_threshold(training, length, worst_windows=3, percentile=90)
+        threshold = np.percentile(block_scores(training, length, worst_windows=3), 90)
         above += sum(row[worst(row, 3)].mean() > threshold for row in new)
-    remark = caution(length, normal, 90)
+    remark = caution(length, normal, 0.1)
     said = {6: 10, 60: 25, 180: 50}[length]
     assert abs(100 * above / (4 * times) - said) < 7
     assert (f"{said}%" in remark) if said > 10 else remark == ""
@@ -329,3 +327,23 @@ def test_a_machines_fault_costs_no_other_and_is_named(tmp_path):
     write_faults(paths["clips"], "no clips")
     with pytest.raises(NearfarError, match="no machine can be used; the first fault: no clips"):
         scored(["belt", "fan", "pump"], paths)
+
+
+@pytest.mark.parametrize(("decision", "most"), [({"false_alarm": 0.05}, 0.05), ({"fdr": 0.2}, None), ({}, None)])
+def test_alarms_keep_the_rate_asked_for_and_stand_above_the_others(tmp_path, decision, most):
+    one = Machine(tmp_path / "fan", whole(99, "train"), whole(60))
+    rows = ranked(tmp_path / "ranking.csv", {"fan": one}, **decision)
+    p = [float(row["p"]) for row in rows]
+    assert p == sorted(p) and all(abs(100 * one - round(100 * one)) < 1e-4 for one in p)  # of n + 1 = 100
+    decisions = [row["decision"] for row in rows]
+    assert decisions == sorted(decisions)
+    if most:
+        assert [one <= most for one in p] == [word == "anomaly" for word in decisions]
+
+
+def test_where_so_rare_an_alarm_cannot_be_told_there_is_none(tmp_path):
+    one = Machine(tmp_path / "fan", whole(12, "train"), whole(20), shift=5.0)
+    rows = ranked(tmp_path / "ranking.csv", {"fan": one}, false_alarm=0.05)
+    assert {(row["threshold"], row["excess"], row["decision"]) for row in rows} == {("inf", "", "normal")}
+    scores = [float(row["score"]) for row in rows]
+    assert scores == sorted(scores, reverse=True)

@@ -9,7 +9,10 @@ from nearfar.systems.evaluation import evaluate, evaluate_machines
 from nearfar.systems.machine import fuse_machine
 from nearfar.systems.sections import Section, sections_of
 
-HOW = {"system": {"weights": {"a": 0.5, "b": 0.5}, "ranks": "test"}, "percentile": 90.0}
+HOW = {
+    "system": {"weights": {"a": 0.5, "b": 0.5}, "ranks": "test"},
+    "decision": {"percentile": 90.0, "false_alarm": None, "fdr": None},
+}
 KINDS = [(domain, label) for domain in ("source", "target") for label in ("normal", "anomaly")]
 FILES = [f"section_00_{domain}_test_{label}_{i:04d}.wav" for domain, label in KINDS for i in range(3)]
 TRAIN = [f"section_00_source_train_normal_{i:04d}.wav" for i in range(8)]
@@ -126,12 +129,17 @@ def test_a_far_microphone_that_is_not_far_leaves_the_residual_out(tmp_path):
         (tmp_path / name).write_text('{"far": true}' if far else '{"far": false}')
         given = system | {"families": families}
         fuse_machine(
-            paths, tmp_path / "fused", tmp_path / "training", system=given, percentile=90.0, signals=tmp_path / name
+            paths,
+            tmp_path / "fused",
+            tmp_path / "training",
+            system=given,
+            decision={"percentile": 90.0, "false_alarm": None, "fdr": None},
+            signals=tmp_path / name,
         )
         kept = {member for family in wanted.values() for member in family}
         fuse_machine(
             {member: path for member, path in paths.items() if member in kept},
             tmp_path / "wanted", tmp_path / "training",
-            system=system | {"families": wanted}, percentile=90.0,
+            system=system | {"families": wanted}, decision={"percentile": 90.0, "false_alarm": None, "fdr": None},
         )  # fmt: skip
         assert (tmp_path / "fused").read_bytes() == (tmp_path / "wanted").read_bytes()

@@ -8,6 +8,6 @@ if __name__ == "__main__":
             snakemake.output.scores,
             snakemake.output.training,
             system=snakemake.params.system,
-            percentile=snakemake.params.percentile,
+            decision=snakemake.params.decision,
             signals=snakemake.input.get("signals"),
         )

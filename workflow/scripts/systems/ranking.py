@@ -9,7 +9,7 @@ if __name__ == "__main__":
             *(table for part in ("train", "clips", "scores", "training") for table in tables[part]),
             dict(zip(snakemake.params.members, tables["normalized"], strict=True)),
             snakemake.output[0],
-            percentile=snakemake.params.percentile,
+            decision=snakemake.params.decision,
             worst_windows=snakemake.params.worst_windows,
             unscored=unscored,
         )
