@@ -224,7 +224,7 @@ LEARNED = TOY | {
         | {
             "channels": ["near"],
             "bands": [],
-            "backbone": FEATURES["eat"]["backbone"] | {"name": str(ROOT / "tests/data/eat-tiny")},
+            "backbone": FEATURES["eat"]["backbone"] | {"name": "tiny"},
             "adapter": FEATURES["eat"]["adapter"] | {"epochs": 1, "batch": 8},
         },
         "lccr": FEATURES["lccr"] | {"train": FEATURES["lccr"]["train"] | {"epochs": 1, "batch": 8, "crop": 8}},
@@ -252,7 +252,8 @@ def learned_project(folder, data=None):
         shutil.copytree(data, folder / "data")
     else:
         for machine in ("alpha", "beta"):
-            write_machine(folder / "data", machine, test=1)
+            write_machine(folder / "data", machine)
+    shutil.copytree(ROOT / "tests/data/eat-tiny", folder / "tiny")
     project = Project(folder, LEARNED)
     done = project.run(EVAL)
     assert done.returncode == 0, done.stdout
