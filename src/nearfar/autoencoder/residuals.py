@@ -9,7 +9,7 @@ import pyarrow as pa
 from nearfar.autoencoder.frames import read_frames, read_log_mel, window_starts
 from nearfar.autoencoder.network import load, residuals_of, save, train
 from nearfar.data.clips import read_clips
-from nearfar.data.domains import DOMAINS
+from nearfar.data.domains import present
 from nearfar.errors import NearfarError, error_prefix
 from nearfar.features.files import renew
 from nearfar.jobs.devices import use_device
@@ -39,7 +39,7 @@ def train_autoencoder(
     seed = seed_for(seed, machine, "autoencoder")
     network, history = train(frames, **settings, seed=seed, device=device)
     whitenings = {}
-    for domain in DOMAINS:
+    for domain in present(table["domain"]):
         own = frames.starts[table["domain"][frames.clips] == domain]
         residuals = residuals_of(network, frames.mels, own)
         with error_prefix(f"{machine}, {domain} domain"):
@@ -71,11 +71,12 @@ def whitening(residuals: Iterable[np.ndarray], *, singular: str) -> np.ndarray:
 def clip_scores(residual: np.ndarray, whitenings: dict[str, np.ndarray]) -> np.ndarray:
     """Return (3,): mean squared error, then the squared Mahalanobis distance of the mean residual to each domain.
 
-    residual: (frames, dims) of one clip. The mean over all frames is taken first, and no domain's mean is taken off:
+    (2,) where there is one domain. residual: (frames, dims) of one clip; whitenings: as load gives them.
+    The mean over all frames is taken first, and no domain's mean is taken off:
     (mean residual)ᵀ P (mean residual), of which the "selective" distance is the smaller.
     """
     mean = residual.mean(axis=0)
-    return np.array([(residual**2).mean(), *(np.sum((whitenings[domain] @ mean) ** 2) for domain in DOMAINS)])
+    return np.array([(residual**2).mean(), *(np.sum((ways @ mean) ** 2) for ways in whitenings.values())])
 
 
 def score_clips(clips: Sequence[str], model: str | Path, path: str | Path, *, device: str, made: str) -> None:

@@ -11,7 +11,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from nearfar.data.domains import DOMAINS
+from nearfar.data.domains import present
 from nearfar.errors import NearfarError
 from nearfar.jobs.files import read_arrays, write_arrays
 from nearfar.seeds import fraction, seed_for
@@ -158,7 +158,7 @@ def fold_of(files: np.ndarray, domain: np.ndarray, folds: int, seed: int) -> np.
     Raises NearfarError where a domain has fewer clips than there are folds.
     """
     fold = np.zeros(len(files), int)
-    for d in DOMAINS:
+    for d in present(domain):
         members = np.flatnonzero(np.asarray(domain) == d)
         if len(members) < max(folds, 2):
             raise NearfarError(

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from safetensors import SafetensorError
 
-from nearfar.data.domains import DOMAINS
+from nearfar.data.domains import present
 from nearfar.data.views import read_views
 from nearfar.detectors.crossfit import CrossFit
 from nearfar.detectors.normalization import normalize
@@ -90,7 +90,7 @@ def _refuse_not_finite(scores, files):
 def _refuse_copies(paths, views, domain):
     """Raise NearfarError where in one of the views no training clip differs from another of its domain."""
     for path, view in zip(paths, views, strict=True):
-        parts = [view[domain == d] for d in DOMAINS]
+        parts = [view[domain == d] for d in present(domain)]
         if max(map(len, parts)) > 1 and all(map(_equal, parts)):
             raise NearfarError(
                 f"{path}: the same vector for all training clips of a domain; check that they are no copies of one "

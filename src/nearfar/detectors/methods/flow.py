@@ -58,7 +58,7 @@ class Detector:
         return self
 
     def score(self, view: np.ndarray) -> np.ndarray:
-        """Return (clips, 2), in nats, relative to source and to target, or (clips,) for "pooled"."""
+        """Return (clips, 2), in nats, relative to source and to target, or (clips,) for one reference."""
         return against_each(self._surprise, [view], [self.centres_])
 
     def _surprise(self, centred):

@@ -34,7 +34,7 @@ class Detector:
         return self
 
     def score(self, near: np.ndarray, far: np.ndarray) -> np.ndarray:
-        """Return (clips, 2), the residual relative to source and to target, or (clips,) for "pooled"."""
+        """Return (clips, 2), the residual relative to source and to target, or (clips,) for one reference."""
         return against_each(self._residual, [near, far], [self.near_centres_, self.far_centres_])
 
     def _residual(self, near, far):
