@@ -15,6 +15,18 @@ def present(domain: np.ndarray) -> list[str]:
     return [d for d in DOMAINS if (np.asarray(domain) == d).any()]
 
 
+def settled(domain: np.ndarray) -> np.ndarray:
+    """Return the domain (clips,) of training clips, a clip that is alone in its domain counted to the other.
+
+    Of one clip nothing can be learned and that clip held out.
+    """
+    domain = np.asarray(domain)
+    alone = [d for d in present(domain) if (domain == d).sum() == 1]
+    if len(alone) != 1:
+        return domain
+    return np.where(domain == alone[0], DOMAINS[1 - DOMAINS.index(alone[0])], domain)
+
+
 def means(view: np.ndarray, domain: np.ndarray, reference: str) -> np.ndarray:
     """Return the mean of a view (clips, dims) a domain, (2, dims), or (1, dims): of all clips for "pooled"."""
     view = np.asarray(view, np.float64)
