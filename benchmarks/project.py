@@ -119,6 +119,7 @@ def detect(project, detector, machine, out):
         method=settings["method"],
         params=parameters_of(project.config, detector),
         folds=settings.get("folds", project.config["folds"]),
+        few="refuse",
         seed=project.config["seed"],
         normalization=project.config["normalization"] | settings.get("normalization", {}),
         made="",

@@ -22,6 +22,7 @@ rule autoencoder_model:
             key: AUTOENCODER[key] for key in ("epochs", "batch", "lr", "held_out")
         },
         singular=AUTOENCODER["singular"],
+        few=FEW_CLIPS,
         seed=config["seed"],
         device=config["device"],
         sources=sources("workflow/scripts/autoencoder/autoencoder_model.py"),

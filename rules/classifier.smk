@@ -53,6 +53,7 @@ rule classifier_model:
         gpu=GPU,
     params:
         folds=CLASSIFIER["folds"],
+        few=FEW_CLIPS,
         inputs=CLASSIFIER["inputs"],
         train=CLASSIFIER["train"],
         seed=config["seed"],

@@ -54,6 +54,7 @@ with open(Path(workflow.basedir) / "config/schema.yaml", encoding="utf-8") as fi
 GPU = int(config["device"] != "cpu")
 DATA = config["data"]
 OWN = dataset.is_own(DATA)
+FEW_CLIPS = "cap" if dataset.caps(DATA) else "refuse"
 SIMULATED = DATA["root"] is None and not OWN
 # what a system hears that one microphone does not record, by the systems that so cannot be
 DEAF = settings.keep_near(config) if DATA["far"] is None else {}

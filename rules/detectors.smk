@@ -20,6 +20,7 @@ rule detect:
         method=lambda w: detector(w)["method"],
         params=lambda w: settings.parameters_of(config, w.detector),
         folds=folds,
+        few=FEW_CLIPS,
         seed=config["seed"],
         normalization=lambda w: config["normalization"]
         | detector(w).get("normalization", {}),

@@ -120,7 +120,8 @@ def load(path: str | Path) -> tuple[Network, dict[str, np.ndarray]]:
             name: torch.from_numpy(arrays[f"network/{name}"]).reshape(value.shape)
             for name, value in network.state_dict().items()
         }
-        whitenings = {domain: arrays[f"whitening/{domain}"] for domain in DOMAINS}
+        there = [domain for domain in DOMAINS if f"whitening/{domain}" in arrays]
+        whitenings = {domain: arrays[f"whitening/{domain}"] for domain in there or DOMAINS}  # one there must be
     except (OSError, SafetensorError, KeyError, RuntimeError, ValueError) as error:
         reason = " ".join(str(error).split())[:120]
         raise NearfarError(f"{path}: not an autoencoder of this version ({reason}); train it again") from error

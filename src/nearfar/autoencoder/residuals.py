@@ -1,15 +1,16 @@
 """What the baseline's autoencoder leaves of a clip, in numbers: whitenings and scores, file to file."""
 
+import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
-from nearfar.autoencoder.frames import read_frames, read_log_mel, window_starts
+from nearfar.autoencoder.frames import DIMS, read_frames, read_log_mel, window_starts
 from nearfar.autoencoder.network import load, residuals_of, save, train
 from nearfar.data.clips import read_clips
-from nearfar.data.domains import DOMAINS
+from nearfar.data.domains import present, settled
 from nearfar.errors import NearfarError, error_prefix
 from nearfar.features.files import renew
 from nearfar.jobs.devices import use_device
@@ -26,24 +27,32 @@ def train_autoencoder(
     machine: str,
     settings: dict,
     singular: str,
+    few: str,
     seed: int,
     device: str,
 ) -> None:
     """Train the autoencoder of a machine on its training clips and write it, with a whitening a domain, and its log.
 
-    clips: path of the training clips' table; settings: of network.train; singular: see whitening. Raises NearfarError
+    clips: path of the training clips' table; settings: of network.train; singular: see whitening; few:
+    "cap" takes the pseudo-inverse where there are few clips, and says so on stderr. Raises NearfarError
     for a clip that cannot be used, a loss that is not finite and a covariance that has no inverse.
     """
     table = read_clips(clips)
     frames = read_frames(table["place"], table["frames"])
     seed = seed_for(seed, machine, "autoencoder")
     network, history = train(frames, **settings, seed=seed, device=device)
+    domains, singular = (settled(table["domain"]), "pseudo_inverse") if few == "cap" else (table["domain"], singular)
     whitenings = {}
-    for domain in DOMAINS:
-        own = frames.starts[table["domain"][frames.clips] == domain]
+    for domain in present(domains):
+        own = frames.starts[domains[frames.clips] == domain]
         residuals = residuals_of(network, frames.mels, own)
         with error_prefix(f"{machine}, {domain} domain"):
             whitenings[domain] = whitening(residuals, singular=singular)
+        if few == "cap" and len(whitenings[domain]) < DIMS:
+            spanned = f"its {len(own)} training frames span {len(whitenings[domain])} of {DIMS} dimensions"
+            print(
+                f"nearfar: {machine}, {domain} domain: {spanned}; what lies outside counts for nothing", file=sys.stderr
+            )
     save(network, whitenings, model)
     write_table(log, pa.Table.from_pylist(history))
 
@@ -71,11 +80,12 @@ def whitening(residuals: Iterable[np.ndarray], *, singular: str) -> np.ndarray:
 def clip_scores(residual: np.ndarray, whitenings: dict[str, np.ndarray]) -> np.ndarray:
     """Return (3,): mean squared error, then the squared Mahalanobis distance of the mean residual to each domain.
 
-    residual: (frames, dims) of one clip. The mean over all frames is taken first, and no domain's mean is taken off:
+    (2,) where there is one domain. residual: (frames, dims) of one clip; whitenings: as load gives them.
+    The mean over all frames is taken first, and no domain's mean is taken off:
     (mean residual)ᵀ P (mean residual), of which the "selective" distance is the smaller.
     """
     mean = residual.mean(axis=0)
-    return np.array([(residual**2).mean(), *(np.sum((whitenings[domain] @ mean) ** 2) for domain in DOMAINS)])
+    return np.array([(residual**2).mean(), *(np.sum((ways @ mean) ** 2) for ways in whitenings.values())])
 
 
 def score_clips(clips: Sequence[str], model: str | Path, path: str | Path, *, device: str, made: str) -> None:

@@ -57,12 +57,20 @@ def write_system(
 
 
 def development(table: str | Path | None) -> dict[str, dict[str, float]] | None:
-    """Return the rows of an eval.csv as dict from machine to percentages, without the means; None without a table."""
+    """Return the rows of an eval.csv as dict from machine to percentages, without the means; None without a table.
+
+    Raises NearfarError for a machine whose labelled clips are of one domain.
+    """
     if not table:
         return None
     with open(table, newline="", encoding="utf-8") as file:
         rows = [row for row in csv.DictReader(file) if row["machine"] not in ("all", NOT_SCORED)]
     names = ("auc_source", "auc_target", "pauc", "precision", "recall", "f1")
+    for row in rows:
+        if absent := [name for name in names if row[name] == ""]:
+            raise NearfarError(
+                f"{table}: {_part(row)} has no {absent[0]}, which a submission reports; leave it out of data.machines"
+            )
     return {_part(row): {name: float(row[name]) for name in names} for row in rows}
 
 

@@ -9,6 +9,7 @@ import pyarrow as pa
 from nearfar.classifier.inputs import inputs_of, read_inputs
 from nearfar.classifier.network import Settings, embed, load, save, train
 from nearfar.data.clips import read_clips
+from nearfar.data.domains import settled
 from nearfar.detectors.crossfit import fold_of
 from nearfar.errors import NearfarError, error_prefix
 from nearfar.features.files import renew
@@ -20,15 +21,17 @@ from nearfar.learning.classes import read_classes
 from nearfar.seeds import seed_for
 
 
-def seen_by(table: dict[str, np.ndarray], fold: int, folds: int, seed: int) -> np.ndarray:
+def seen_by(table: dict[str, np.ndarray], fold: int, folds: int, seed: int, few: str = "refuse") -> np.ndarray:
     """Return the rows of a machine's training clips that the network of ``fold`` is trained on: the other folds' clips.
 
     They are dealt as nearfar.detectors.detection has its detectors dealt, with the same ``seed`` of the configuration.
-    Raises NearfarError, naming the machine, where a domain has fewer training clips than there are folds.
+    few: "refuse" raises NearfarError, naming the machine, where a domain has fewer training clips than there are folds;
+    "cap" deals what there is.
     """
     machine = table["machine"][0]
+    domain = settled(table["domain"]) if few == "cap" else table["domain"]
     with error_prefix(f"{machine}: features.classifier"):
-        return np.flatnonzero(fold_of(table["file"], table["domain"], folds, seed_for(seed, machine)) != fold)
+        return np.flatnonzero(fold_of(table["file"], domain, folds, seed_for(seed, machine), few) != fold)
 
 
 def train_fold(
@@ -41,6 +44,7 @@ def train_fold(
     *,
     fold: int,
     folds: int,
+    few: str,
     inputs: dict,
     settings: dict,
     seed: int,
@@ -49,14 +53,14 @@ def train_fold(
 ) -> None:
     """Train the network that does not see the clips of ``fold`` on all machines, and write it and its log.
 
-    clips (of training clips), classes, images, spectra: paths, one a training machine; inputs: how the inputs were
-    made; settings: of Settings; state: file of an unfinished training, removed in the end. Raises NearfarError as train
-    and seen_by do.
+    clips (of training clips), classes, images, spectra: paths, one a training machine; few: see seen_by; inputs: how
+    the inputs were made; settings: of Settings; state: file of an unfinished training, removed in the end. Raises
+    NearfarError as train and seen_by do.
     """
     pairs, labels = [], []
     for clip_table, class_table, *arrays in zip(clips, classes, images, spectra, strict=True):
         table, given = read_clips(clip_table), list(read_inputs(clip_table, *arrays, inputs["hop"]))
-        rows = seen_by(table, fold, folds, seed)
+        rows = seen_by(table, fold, folds, seed, few)
         pairs += [given[row] for row in rows]
         labels += list(read_classes(class_table, table["file"][rows]))
     network, history = train(

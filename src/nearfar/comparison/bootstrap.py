@@ -16,18 +16,19 @@ from nearfar.systems.sections import Section
 def draws(anomalous: np.ndarray, target: np.ndarray, seed: int, resamples: int) -> np.ndarray:
     """Return how often each clip is drawn, (1 + resamples, clips) float64; the first row is the sample itself.
 
-    anomalous, target: (clips,) booleans. Stratified: as many clips of each of the four cells as there are.
+    anomalous, target: (clips,) booleans. Stratified: as many clips of each of the four cells as there are, in those of
+    an absent domain none.
     """
     rng = np.random.default_rng(seed)
     counts = np.ones((1 + resamples, len(anomalous)))
     for cell in (anomalous & target, anomalous & ~target, ~anomalous & target, ~anomalous & ~target):
-        size = cell.sum()
-        counts[1:, cell] = rng.multinomial(size, np.full(size, 1 / size), resamples)
+        if size := cell.sum():
+            counts[1:, cell] = rng.multinomial(size, np.full(size, 1 / size), resamples)
     return counts
 
 
 def resample(sections: Iterable[Section], *, seed: int, resamples: int) -> np.ndarray:
-    """Return the METRICS of a system under each draw, (1 + resamples, sections, 5)."""
+    """Return the METRICS of a system under each draw, (1 + resamples, sections, 5); NaN for an absent domain's."""
     return np.stack([_resampled(part, seed, resamples) for part in sections], axis=1)
 
 

@@ -91,10 +91,15 @@ def compare_sections(
 
 
 def _figures(system: str, parts: list[Section], values: np.ndarray, seed: int) -> Iterator[Figure]:
-    """Yield the figures of one system: every metric of every section, then Ω with clips, and with machines, redrawn."""
+    """Yield the figures of one system: every metric of every section, then Ω with clips, and with machines, redrawn.
+
+    A section has no figure of a domain that it has no clip of.
+    """
     for i, part in enumerate(parts):
         machine = part.machine if part.section == "00" else f"{part.machine} {part.section}"
         for k, metric in enumerate(METRICS):
+            if np.isnan(values[0, i, k]):
+                continue
             yield Figure(system, machine, metric, values[0, i, k], *interval(values[:, i, k]))
     for kind in OMEGA:
         yield Figure(system, "all", kind, *_with_intervals(lambda v, kind=kind: omega(v, kind), [values], seed))

@@ -2,7 +2,7 @@
 
 from nearfar.comparison.records import Difference, Figure
 from nearfar.systems.metrics import METRICS
-from nearfar.systems.tables import markdown
+from nearfar.systems.tables import ONE_DOMAIN, markdown
 
 EXPLAINED = """\
 Percent. In brackets the 95 % interval of a paired bootstrap over clips ({resamples:,} draws, stratified by
@@ -21,12 +21,24 @@ def as_page(figures: list[Figure], differences: list[Difference], resamples: int
     left_out = "; ".join(f"{machine} ({reason})" for machine, reason in unscored.items())
     blocks = ["# Comparison of systems", EXPLAINED.format(resamples=resamples)]
     blocks += [*([f"Not scored: {left_out}."] if left_out else []), _totals(figures)]
+    alone = _of_one_domain(figures)
+    blocks += [f"{ONE_DOMAIN}: {', '.join(alone)}."] if alone else []
     for kind, title in TITLES.items():
         pairs = [pair for pair in differences if pair.metric == kind]
         blocks += [f"## {title}: paired differences", _pairs(pairs)] if pairs else []
     for metric in METRICS:
-        blocks += [f"## {metric}", _machines([figure for figure in figures if figure.metric == metric])]
+        own = [figure for figure in figures if figure.metric == metric]
+        blocks += [f"## {metric}", _machines(own)] if own else []
     return "\n\n".join(blocks) + "\n"
+
+
+def _of_one_domain(figures):
+    """Return the machines that have figures of one domain only, in their order."""
+    source, target, every = (
+        {figure.machine: None for figure in figures if figure.metric == metric}
+        for metric in ("auc_source", "auc_target", "pauc")
+    )
+    return [machine for machine in every if machine not in source or machine not in target]
 
 
 def _totals(figures):

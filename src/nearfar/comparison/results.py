@@ -14,7 +14,7 @@ from nearfar.errors import NearfarError, error_prefix
 from nearfar.jobs.faults import fault_of
 from nearfar.systems.metrics import METRICS, omega, section_metrics
 from nearfar.systems.sections import Section, labelled_sections
-from nearfar.systems.tables import COLUMNS, NOT_SCORED, markdown
+from nearfar.systems.tables import COLUMNS, NOT_SCORED, ONE_DOMAIN, markdown
 
 EXPLAINED = """\
 Ω official, percent; the difference is the second less the first. In brackets its 95 % interval of a paired bootstrap
@@ -23,7 +23,10 @@ over clips ({resamples:,} draws), where both folders hold scores of the same cli
 
 @dataclass(frozen=True, eq=False)
 class Row:
-    """A machine's section in a results folder: its METRICS (5,) as fractions, and its clips where scores are there."""
+    """A machine's section in a results folder: its METRICS (5,) as fractions, and its clips where scores are there.
+
+    METRICS of a domain that it has no clip of are NaN.
+    """
 
     metrics: np.ndarray
     part: Section | None = None
@@ -58,6 +61,8 @@ def compare_results(folders: Sequence[str], truth: str | None = None, *, seed: i
     for system in common:
         rows = _side_by_side(one[system], other[system], seed, resamples)
         blocks += [f"## {system}", markdown(list(rows), ["machine", *folders, "difference"])]
+    if alone := _of_one_domain(one, other, common):
+        blocks.append(f"{ONE_DOMAIN}: {', '.join(alone)}.")
     left = [line for pair in ((folders[0], one, other), (folders[1], other, one)) for line in _alone(*pair)]
     return "\n\n".join([*blocks, *(["\n".join(left)] if left else [])]) + "\n"
 
@@ -86,13 +91,15 @@ def _rows(system: Path) -> dict[tuple[str, str], Row]:
 def _read_table(text):
     rows = [row for row in csv.DictReader(io.StringIO(text)) if row.get("machine") != NOT_SCORED]
     try:
-        found = {
-            (row["machine"], row["section"]): Row(np.array([float(row[m]) / 100 for m in METRICS])) for row in rows
-        }
+        found = {(row["machine"], row["section"]): Row(np.array([_fraction(row[m]) for m in METRICS])) for row in rows}
     except (KeyError, TypeError, ValueError):
         raise NearfarError(f"not a table of Ω ({', '.join(COLUMNS[:6])} …); make it again") from None
     found.pop(("all", ""), None)
     return found
+
+
+def _fraction(cell):
+    return float("nan" if cell == "" else cell) / 100
 
 
 def _side_by_side(one: dict, other: dict, seed: int, resamples: int) -> Iterator[list[str]]:
@@ -125,6 +132,16 @@ def _cells(pair):
         low, high = 100 * interval(other - one)
         difference += f" [{low:+.1f}, {high:+.1f}]"
     return [f"{100 * one[0]:.2f}", f"{100 * other[0]:.2f}", difference]
+
+
+def _of_one_domain(one, other, systems):
+    """Return the machines, of those that both have, one of whose sections has clips of one domain only."""
+    machines = {}
+    for system in systems:
+        for key in one[system].keys() & other[system].keys():
+            if any(np.isnan(found[system][key].metrics).any() for found in (one, other)):
+                machines[key[0]] = None
+    return sorted(machines)
 
 
 def _named(found):

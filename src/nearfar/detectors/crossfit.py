@@ -11,7 +11,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from nearfar.data.domains import DOMAINS
+from nearfar.data.domains import present
 from nearfar.errors import NearfarError
 from nearfar.jobs.files import read_arrays, write_arrays
 from nearfar.seeds import fraction, seed_for
@@ -31,18 +31,18 @@ class CrossFit:
     def __init__(self, method: str, params: dict[str, Any], folds: int, seed: int):
         self.method, self.params, self.folds, self.seed = method, params, folds, seed
 
-    def fit(self, files: np.ndarray, domain: np.ndarray, views: list[np.ndarray]) -> Self:
+    def fit(self, files: np.ndarray, domain: np.ndarray, views: list[np.ndarray], few: str = "refuse") -> Self:
         """Deal the training clips to folds and fit, each time on all folds but one.
 
-        files, domain: (clips,); views: list of (clips, dims) or (clips, folds, dims), dealt alike. Raises NearfarError
-        as ``fold_of`` and the detector do, for a view of another number of folds, and for a detector that learns what
-        ``write`` would lose.
+        files, domain: (clips,); views: list of (clips, dims) or (clips, folds, dims), dealt alike; few: see fold_of.
+        Raises NearfarError as ``fold_of`` and the detector do, for a view of another number of folds, and for a
+        detector that learns what ``write`` would lose.
         """
         _refuse_other_folds(self.folds, views)
         self.order = np.argsort(files)  # in which they are fitted, so that the given order changes nothing
         folded = any(view.ndim == 3 for view in views)
         self.alone = self.folds == 1 or (hasattr(load(self.method), "leave_one_out") and not folded)
-        self.fold = np.full(len(files), -1) if self.alone else fold_of(files, domain, self.folds, self.seed)
+        self.fold = np.full(len(files), -1) if self.alone else fold_of(files, domain, self.folds, self.seed, few)
         self.fitted = [self._made(k) for k in range(1 if self.alone else self.folds)]
         for k, detector in enumerate(self.fitted):
             seen, begun = self.order[self.fold[self.order] != k], dict(vars(detector))
@@ -152,15 +152,16 @@ def _refuse_other_folds(folds, views):
         )
 
 
-def fold_of(files: np.ndarray, domain: np.ndarray, folds: int, seed: int) -> np.ndarray:
+def fold_of(files: np.ndarray, domain: np.ndarray, folds: int, seed: int, few: str = "refuse") -> np.ndarray:
     """Return the fold (clips,) of each training clip, dealt within its domain in the order of its name's hash.
 
-    Raises NearfarError where a domain has fewer clips than there are folds.
+    few: "refuse" raises NearfarError where a domain has fewer clips than there are folds; "cap" deals what there is, so
+    that some folds hold none of it out.
     """
     fold = np.zeros(len(files), int)
-    for d in DOMAINS:
+    for d in present(domain):
         members = np.flatnonzero(np.asarray(domain) == d)
-        if len(members) < max(folds, 2):
+        if few == "refuse" and len(members) < max(folds, 2):
             raise NearfarError(
                 f"folds: {folds} folds need as many {d}-domain training clips, there are {len(members)}; "
                 f"lower folds or add clips"

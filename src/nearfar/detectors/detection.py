@@ -1,6 +1,7 @@
 """One detector on one machine: fits, scores and normalized scores, file to file."""
 
 import hashlib
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -8,9 +9,10 @@ from typing import Any
 import numpy as np
 from safetensors import SafetensorError
 
-from nearfar.data.domains import DOMAINS
+from nearfar.data.domains import present, settled
 from nearfar.data.views import read_views
 from nearfar.detectors.crossfit import CrossFit
+from nearfar.detectors.limits import Fit, capped
 from nearfar.detectors.normalization import normalize
 from nearfar.errors import NearfarError, error_prefix
 from nearfar.jobs.digests import together
@@ -28,12 +30,15 @@ def detect_machine(
     method: str,
     params: dict[str, Any],
     folds: int,
+    few: str,
     seed: int,
     normalization: dict[str, Any],
     made: str,
 ) -> None:
     """Fit a detector on the training clips of a machine, score all its clips and normalize the scores.
 
+    few: "cap" holds folds and parameters to what there are clips for (nearfar.detectors.limits) and says so on stderr,
+    "refuse" takes them as they are.
     clips: paths of the clip tables; views: of the feature files; outputs: dict of three paths. ``fits`` gets the
     learned states of all folds and the scores of the training clips; where it is there already, of the same training
     clips, views and ``made`` (settings and code), it is read and nothing is fitted. ``scores`` gets the columns file,
@@ -47,9 +52,16 @@ def detect_machine(
     domain, seen, unseen = table["domain"][train], [view[train] for view in arrays], [view[~train] for view in arrays]
     with error_prefix(f"{machine}: detectors.{detector}"):
         _refuse_copies(views, seen, domain)
+        fit, said = Fit(method, params, folds, any(view.ndim == 3 for view in seen)), ""
+        if few == "cap":
+            domain, (fits, said) = settled(domain), capped(domain, {detector: fit})
+            fit = fits[detector]
         made = together([made, *table["file"][train], *domain, *map(_digest, seen)])
         if not _is_fitted(outputs["fits"], made):
-            fits = CrossFit(method, params, folds, seed_for(seed, machine)).fit(table["file"][train], domain, seen)
+            if said:
+                print(f"nearfar: {machine}: {said}", file=sys.stderr, flush=True)
+            fits = CrossFit(fit.method, fit.params, fit.folds, seed_for(seed, machine))
+            fits.fit(table["file"][train], domain, seen, few)
             fits.write(outputs["fits"], fits.training_scores(seen), made)
         fits = CrossFit.read(outputs["fits"])  # what was read scores alike whenever it was fitted
         pair = fits.trained, fits.score(unseen)
@@ -90,7 +102,7 @@ def _refuse_not_finite(scores, files):
 def _refuse_copies(paths, views, domain):
     """Raise NearfarError where in one of the views no training clip differs from another of its domain."""
     for path, view in zip(paths, views, strict=True):
-        parts = [view[domain == d] for d in DOMAINS]
+        parts = [view[domain == d] for d in present(domain)]
         if max(map(len, parts)) > 1 and all(map(_equal, parts)):
             raise NearfarError(
                 f"{path}: the same vector for all training clips of a domain; check that they are no copies of one "

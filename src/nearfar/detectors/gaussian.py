@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from nearfar.data.domains import DOMAINS, centre, means
+from nearfar.data.domains import centre, means, present
 from nearfar.detectors.covariance import log_density, precision
 from nearfar.errors import one_of
 
@@ -24,7 +24,7 @@ class Gaussian:
 
     covariance: "ledoit_wolf", shrunk towards a multiple of the identity; "diagonal", the same once each feature is
     divided by its deviation, scale_; "likelihood", the likelier one of these two, likelihoods_; "empirical", the
-    pseudo-inverse. reference: "domain", a centre for each domain, or "pooled", one for all clips.
+    pseudo-inverse. reference: "domain", a centre for each domain there is, or "pooled", one for all clips.
     """
 
     def __init__(self, covariance: str, reference: str) -> None:
@@ -83,7 +83,7 @@ def held_out_likelihoods(view: np.ndarray, domain: np.ndarray, reference: str) -
 def _dealt(domain):
     """Return the fold (clips,) of each clip; one that is alone in its domain is never held out, -1."""
     fold = np.full(len(domain), -1)
-    for d in DOMAINS:
+    for d in present(domain):
         members = np.flatnonzero(np.asarray(domain) == d)
         fold[members] = np.arange(len(members)) % FOLDS if len(members) > 1 else -1
     return fold

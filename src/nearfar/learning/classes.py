@@ -80,7 +80,8 @@ def draw_classes(points: np.ndarray, classes: np.ndarray, domains: np.ndarray, p
         here = classes == name
         axes.scatter(*points[here].T, s=18, label=f"{name.split('/', 1)[1]} ({here.sum()})")
     target = domains == "target"
-    axes.scatter(*points[target].T, s=70, facecolors="none", edgecolors="k", linewidths=0.8, label="target domain")
+    if target.any():
+        axes.scatter(*points[target].T, s=70, facecolors="none", edgecolors="k", linewidths=0.8, label="target domain")
     axes.set(xlabel="first principal direction", ylabel="second", title=str(classes[0]).split("/", 1)[0])
     axes.legend(frameon=False, fontsize="small", loc="center left", bbox_to_anchor=(1, 0.5))
     with replacing(path) as temporary:

@@ -7,32 +7,38 @@ import numpy as np
 
 from nearfar.errors import NearfarError, error_prefix
 from nearfar.jobs.files import write_text
-from nearfar.systems.metrics import METRICS, OMEGA, decision_metrics, harmonic_mean, omega, section_metrics
+from nearfar.systems.metrics import DECISION, METRICS, OMEGA, decision_metrics, harmonic_mean, omega, section_metrics
 from nearfar.systems.sections import Section, labelled_sections
-from nearfar.systems.tables import COLUMNS, not_scored, omega_csv
+from nearfar.systems.tables import not_scored, omega_csv
 
 
 def evaluate(sections: Iterable[Section]) -> list[dict[str, str | float]]:
     """Return the rows of the table, dicts of COLUMNS with fractions: one a section, and "all", their harmonic means.
 
-    Ω of "all" so is the harmonic mean over the three values of every section. Columns of decisions are left out where
-    a section has none. Raises NearfarError where a figure is not finite.
+    A section of one domain has no value of the other; its Ω is the harmonic mean of AUC and pAUC. Ω of "all" is the
+    harmonic mean over all values that sections have. Columns of decisions are left out where a section has none.
+    Raises NearfarError where a figure is not finite.
     """
-    rows = [_row(section) for section in sections]
-    everywhere = [key for key in COLUMNS[2:] if all(key in row for row in rows)]
-    mean = {key: harmonic_mean([row[key] for row in rows]) for key in everywhere}
-    rows.append({"machine": "all", "section": ""} | mean)
-    for row in rows:
-        for key in COLUMNS[2:]:
-            if not np.isfinite(row.get(key, 0)):
-                raise NearfarError(f"{row['machine']}: {key} is {row[key]}; check the scores it is computed from")
-    return rows
+    sections = list(sections)
+    values = np.stack([section_metrics(part.score, part.anomalous, part.target)[0] for part in sections])
+    rows = [_row(part, own) for part, own in zip(sections, values, strict=True)]
+    mean = {"machine": "all", "section": ""} | {kind: omega(values, kind) for kind in OMEGA}
+    for key in (*METRICS, *DECISION):
+        found = [row[key] for row in rows if key in row]
+        if found and (key in METRICS or len(found) == len(rows)):
+            mean[key] = harmonic_mean(found)
+    return [*rows, mean]
 
 
-def _row(part):
-    values = section_metrics(part.score, part.anomalous, part.target)
-    row = {"machine": part.machine, "section": part.section} | dict(zip(METRICS, values[0], strict=True))
-    row |= {kind: omega(values, kind) for kind in OMEGA}
+def _row(part, values):
+    """Return the row of a section from its METRICS (5,), without those of a domain that it has no clip of."""
+    metrics = dict(zip(METRICS, values, strict=True))
+    there = {name: value for name, value in metrics.items() if not any(domain in name for domain in part.absent)}
+    for name, value in there.items():
+        if not np.isfinite(value):
+            raise NearfarError(f"{part.machine}: {name} is {value}; check the scores it is computed from")
+    row = {"machine": part.machine, "section": part.section} | there
+    row |= {kind: omega(values[None], kind) for kind in OMEGA}
     if part.decision is not None:
         row |= decision_metrics(part.decision, part.anomalous, part.target)
     return row

@@ -4,6 +4,7 @@ import numpy as np
 
 EPS = np.finfo(np.float64).eps
 METRICS = ("auc_source", "auc_target", "pauc", "auc_source_own", "auc_target_own")
+DECISION = ("precision", "recall", "f1")
 OMEGA = {"omega": [0, 1, 2], "omega_own": [3, 4, 2]}  # the METRICS that each Ω is the harmonic mean of
 
 
@@ -43,7 +44,8 @@ def section_metrics(
 ) -> np.ndarray:
     """Return the METRICS of one section under each draw, (draws, 5) fractions.
 
-    scores: (clips,); anomalous, target: (clips,) booleans, all four kinds of clip there; counts: as in ``auc``.
+    scores: (clips,); anomalous, target: (clips,) booleans, in each domain both kinds of clip or none, whose metrics are
+    NaN then; counts: as in ``auc``.
     Official: auc_source and auc_target set a domain's normal clips against all anomalies; ``_own`` against that
     domain's anomalies alone, as the paper's table does. pauc takes both domains together, up to 0.1.
     """
@@ -52,17 +54,19 @@ def section_metrics(
     def among(kept, max_fpr=1.0):
         return auc(scores[kept], anomalous[kept], counts[:, kept], max_fpr)
 
-    official = [among(~target | anomalous), among(target | anomalous), among(np.ones_like(target), 0.1)]
-    return np.stack([*official, among(~target), among(target)], axis=1)
+    absent, whole = np.full(len(counts), np.nan), among(np.ones_like(target), 0.1)
+    domains = (~target, target)
+    official = [among(domain | anomalous) if domain.any() else absent for domain in domains]
+    return np.stack([*official, whole, *(among(domain) if domain.any() else absent for domain in domains)], axis=1)
 
 
 def decision_metrics(decision: np.ndarray, anomalous: np.ndarray, target: np.ndarray) -> dict[str, float]:
-    """Return precision, recall and f1: the means over the two domains, each from its own clips.
+    """Return precision, recall and f1: the means over the domains there are, each from its own clips.
 
     decision: (clips,) of 0 | 1; anomalous, target: (clips,) booleans.
     """
-    parts = [_decided(decision[domain] == 1, anomalous[domain]) for domain in (~target, target)]
-    return dict(zip(("precision", "recall", "f1"), np.mean(parts, axis=0), strict=True))
+    parts = [_decided(decision[domain] == 1, anomalous[domain]) for domain in (~target, target) if domain.any()]
+    return dict(zip(DECISION, np.mean(parts, axis=0), strict=True))
 
 
 def _decided(flagged, anomalous):
@@ -72,10 +76,16 @@ def _decided(flagged, anomalous):
 
 
 def harmonic_mean(values: np.ndarray, axis: int | tuple[int, ...] | None = None) -> np.ndarray:
-    """Return the harmonic mean of values in [0, 1] along ``axis``, each floored at machine epsilon by the challenge."""
-    return 1 / np.mean(1 / np.maximum(values, EPS), axis=axis)
+    """Return the harmonic mean of values in [0, 1] along ``axis``, each floored at machine epsilon by the challenge.
+
+    NaN, what an absent domain has, is left out.
+    """
+    return 1 / np.nanmean(1 / np.maximum(values, EPS), axis=axis)
 
 
 def omega(values: np.ndarray, kind: str = "omega") -> np.ndarray:
-    """Return Ω, the harmonic mean over sections and three metrics, of ``values`` (…, sections, 5): (…)."""
+    """Return Ω, the harmonic mean over sections and three metrics, of ``values`` (…, sections, 5): (…).
+
+    Where only one domain has clips, two metrics are there: its AUC and pAUC.
+    """
     return harmonic_mean(values[..., OMEGA[kind]], axis=(-2, -1))

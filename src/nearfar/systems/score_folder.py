@@ -60,7 +60,7 @@ def _file_sections(path, machine, section, truth):
         refuse_mismatch(decided, decisions, scores, "scores")
         decisions = np.array([decisions[file] for file in scores])
     with error_prefix(path):
-        return sections_of(machine, list(scores), np.array(list(scores.values())), known, decisions)
+        return sections_of(machine, list(scores), np.array(list(scores.values())), known, decisions, both_domains=True)
 
 
 def _read_values(path: Path, kind: str, section: str) -> dict[str, float]:

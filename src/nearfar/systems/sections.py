@@ -33,6 +33,11 @@ class Section:
     target: np.ndarray
     decision: np.ndarray | None = None
 
+    @property
+    def absent(self) -> list[str]:
+        """The domains, source and target, that it has no clip of: one at most."""
+        return [domain for domain, there in (("source", ~self.target), ("target", self.target)) if not there.any()]
+
     def with_scores(self, score: np.ndarray) -> Self:
         """Return the same clips with other scores (clips,)."""
         return replace(self, score=score)
@@ -120,13 +125,20 @@ def _labels(machine, clips):
 
 
 def sections_of(
-    machine: str, files: np.ndarray, scores: np.ndarray, truth: Truth, decisions: np.ndarray | None = None
+    machine: str,
+    files: np.ndarray,
+    scores: np.ndarray,
+    truth: Truth,
+    decisions: np.ndarray | None = None,
+    *,
+    both_domains: bool = False,
 ) -> list[Section]:
     """Return the sections of one machine, scores and truth brought together by file name.
 
-    files, scores, decisions: (clips,) in any order. Raises NearfarError where scores and truth do not name the same
-    clips, for a score that is not finite, a decision other than 0 and 1, and where a section lacks one of the four
-    kinds of clip that Ω needs.
+    files, scores, decisions: (clips,) in any order; both_domains: whether each section must have clips of both, as the
+    challenge's have. Raises NearfarError where scores and truth do not name the same clips, for a score that is not
+    finite, a decision other than 0 and 1, and where a section lacks one of the two kinds of clip, normal and anomaly,
+    of a domain that it has clips of.
     """
     files = np.asarray(files, object)
     with error_prefix(machine):
@@ -143,7 +155,7 @@ def sections_of(
         decision = None if decisions is None else decisions[chosen]
         conditions = facts[here, 1] == "anomaly", facts[here, 2] == "target"
         found.append(Section(machine, section, files[chosen], scores[chosen], *conditions, decision))
-        _refuse_missing(found[-1])
+        _refuse_missing(found[-1], both_domains)
     return found
 
 
@@ -155,8 +167,10 @@ def refuse_mismatch(place: str | Path, files: Iterable[str], others: Iterable[st
         raise NearfarError(f"{place}: {what} ({len(unknown)} unknown, {len(missing)} missing); name the same clips")
 
 
-def _refuse_missing(part):
+def _refuse_missing(part, both_domains):
     for domain, there in (("source", ~part.target), ("target", part.target)):
+        if domain in part.absent and not both_domains:
+            continue
         for label, kind in (("normal", ~part.anomalous), ("anomaly", part.anomalous)):
             if not (there & kind).any():
                 raise NearfarError(

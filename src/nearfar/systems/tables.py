@@ -10,6 +10,7 @@ COLUMNS = (
     *("machine", "section", "auc_source", "auc_target", "pauc", "omega"),
     *("auc_source_own", "auc_target_own", "omega_own", "precision", "recall", "f1"),
 )
+ONE_DOMAIN = "Ω of one domain: harmonic mean of AUC and pAUC"
 NOT_SCORED = "not scored"  # what a table says of a machine, and a ranking of a recording
 DECISIONS = ("normal", "anomaly")  # in words, for 0 and 1
 
@@ -74,7 +75,18 @@ def readable(table: str, title: str) -> str:
     rows = [row for row in rows if row[0] != NOT_SCORED]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]).rstrip() for row in rows]
-    if rows[-1][0] == "all":
+    return "\n".join([title, *lines, *_summary(rows[1:]), *unscored])
+
+
+def _summary(rows):
+    """Yield what is said below the rows of a table of Ω: Ω over all, and which machines' is of one domain."""
+    machines = [row for row in rows if row[0] != "all"]
+    alone = dict.fromkeys(row[0] for row in machines if not all(row[2:4]))  # auc_source and auc_target
+    whole = {row[0] for row in machines} - alone.keys()
+    if rows and rows[-1][0] == "all":
         omega, own = (rows[-1][COLUMNS.index(name)] for name in ("omega", "omega_own"))
-        lines.append(f"Ω {omega} official, {own} own-domain (percent)")
-    return "\n".join([title, *lines, *unscored])
+        yield f"Ω {omega} official, {own} own-domain (percent)" if whole else f"{ONE_DOMAIN}: {omega} (percent)"
+    elif alone and not whole:
+        yield ONE_DOMAIN
+    if alone and whole:
+        yield f"{ONE_DOMAIN}: {', '.join(alone)}"

@@ -15,7 +15,7 @@ from nearfar.detectors.detection import detect_machine
 from nearfar.detectors.methods.reconstruction import Detector
 from nearfar.detectors.normalization import normalize
 from nearfar.errors import NearfarError
-from nearfar.jobs.files import read_table, read_vectors, write_vectors
+from nearfar.jobs.files import read_table, read_vectors, write_table, write_vectors
 from nearfar.seeds import seed_for
 
 SETTINGS = {key: CONFIG["features"]["autoencoder"][key] for key in ("epochs", "batch", "lr", "held_out")}
@@ -137,7 +137,14 @@ def test_the_detector_refuses_another_view():
 def train_machine(folder, **kwargs):
     """Train on folder/m and return the paths of the clip tables and of the model."""
     clips, model = write_clips("m", folder / "m", folder), folder / "model.safetensors"
-    given = {"machine": "m", "settings": SETTINGS, "singular": "pseudo_inverse", "seed": 0, "device": "cpu"}
+    given = {
+        "machine": "m",
+        "settings": SETTINGS,
+        "singular": "pseudo_inverse",
+        "few": "refuse",
+        "seed": 0,
+        "device": "cpu",
+    }
     train_autoencoder(clips[0], model, folder / "log.parquet", **given | kwargs)
     return clips, model
 
@@ -192,6 +199,7 @@ def test_fits_with_and_without_a_learned_state_survive_the_file(tmp_path, method
         "method": method,
         "params": params,
         "folds": folds,
+        "few": "refuse",
         "seed": 0,
         "made": "a",
     }
@@ -240,3 +248,36 @@ def test_a_gpu_learns_as_the_cpu_does_and_repeats_itself(cuda, frames, trained):
     (network, log), (again, _) = (train(frames, **SMALL | {"device": cuda}) for _ in range(2))
     assert next(network.parameters()).device.type == cuda and weights(network.cpu()) == weights(again.cpu())
     assert [row["loss"] for row in log] == pytest.approx([row["loss"] for row in trained[1]], rel=0.02)
+
+
+def test_a_machine_of_one_domain_has_one_whitening(tmp_path):
+    write_machine(tmp_path, "m")
+    clips = write_clips("m", tmp_path / "m", tmp_path)
+    for path in clips:
+        table = read_table(path)
+        write_table(path, table | {"domain": np.full(len(table["file"]), "source", object)})
+    model = tmp_path / "model.safetensors"
+    given = {
+        "machine": "m",
+        "settings": SETTINGS,
+        "singular": "pseudo_inverse",
+        "few": "refuse",
+        "seed": 0,
+        "device": "cpu",
+    }
+    train_autoencoder(clips[0], model, tmp_path / "log.parquet", **given)
+    assert list(load(model)[1]) == ["source"]
+    score_clips(clips, model, tmp_path / "near.parquet", device="cpu", made="a")
+    vectors = read_vectors(tmp_path / "near.parquet")[1]
+    assert vectors.shape == (20, 2) and np.isfinite(vectors).all()
+
+
+def test_few_clips_take_the_pseudo_inverse_with_a_word(tmp_path, capsys):
+    write_machine(tmp_path, "m")
+    model = train_machine(tmp_path, singular="refuse", few="cap")[1]
+    assert all(len(way) < 640 for way in load(model)[1].values())
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("nearfar: ")]
+    assert [line.split(" span ")[0] for line in lines] == [
+        "nearfar: m, source domain: its 96 training frames",
+        "nearfar: m, target domain: its 48 training frames",
+    ]

@@ -11,9 +11,11 @@ from conftest import CONFIG, TOY, Project, write_machine
 from safetensors.numpy import save_file
 
 from nearfar.challenge.metadata import describe
-from nearfar.challenge.submission import PLACEHOLDERS, write_system, write_zip
+from nearfar.challenge.submission import PLACEHOLDERS, development, write_system, write_zip
 from nearfar.cli import main
+from nearfar.errors import NearfarError
 from nearfar.jobs.files import write_table
+from nearfar.systems.tables import omega_csv
 
 ABOUT = CONFIG["submission"] | {"label": "Jeong_Medisensing", "systems": ["system1", "system2"]}
 EVAL = """machine,section,auc_source,auc_target,pauc,omega,precision,recall,f1
@@ -347,3 +349,14 @@ def test_an_evaluation_machine_from_clips_to_zip(tmp_path):
         done = project.run("results/submission.zip", "-n")
         (said,) = [text for text in done.stdout.splitlines() if "nearfar: " in text]
         assert done.returncode != 0 and f"submission.{key}: " in said and "Traceback" not in done.stdout
+
+
+def test_a_machine_of_one_domain_is_not_reported(tmp_path):
+    table = tmp_path / "eval.csv"
+    row = {"auc_source": 0.7, "pauc": 0.6, "precision": 0.5, "recall": 0.5, "f1": 0.5}
+    both = {"machine": "pump", "section": "00", "auc_target": 0.6}
+    table.write_text(omega_csv([both | row]))
+    assert development(table)["pump"]["auc_target"] == 60
+    table.write_text(omega_csv([both | row, {"machine": "fan", "section": "00"} | row]))
+    with pytest.raises(NearfarError, match="eval.csv: fan has no auc_target, which a submission reports; leave it out"):
+        development(table)

@@ -221,7 +221,15 @@ def machines(tmp_path_factory):
 def train_files(machines, folder, fold=0, state="state.pt"):
     settings = FEATURE["train"] | {"epochs": 3, "batch": 8, "crop": 16}
     made = [f"{folder}/{fold}.{kind}" for kind in ("safetensors", "parquet")]
-    about = {"fold": fold, "folds": 2, "inputs": SMALL, "settings": settings, "seed": 0, "device": "cpu"}
+    about = {
+        "fold": fold,
+        "folds": 2,
+        "few": "refuse",
+        "inputs": SMALL,
+        "settings": settings,
+        "seed": 0,
+        "device": "cpu",
+    }
     train_fold(*(machines[name] for name in NAMES), *made, **about, state=f"{folder}/{state}")
     return made[0]
 
@@ -356,3 +364,15 @@ def test_a_state_goes_on_only_with_its_own_settings_seed_and_files(tmp_path, mon
     assert trained_anew() and not trained_anew()
     file.write_text("other")
     assert trained_anew()
+
+
+@pytest.mark.parametrize("folds", [3, 5, 7])
+def test_fewer_clips_of_a_domain_than_folds_are_dealt_as_far_as_they_go(machines, folds):
+    table = read_clips(machines["clips"][0])  # ten source clips and four target clips
+    seen = [seen_by(table, fold, folds, 3, "cap") for fold in range(folds)]
+    assert (np.bincount(np.concatenate(seen), minlength=14) == folds - 1).all()
+    table["domain"] = np.array(["source"] * 13 + ["target"], object)  # one alone is as the others
+    dealt = fold_of(table["file"], np.full(14, "source"), folds, seed_for(3, "alpha"))
+    assert [set(seen_by(table, fold, folds, 3, "cap")) for fold in range(folds)] == [
+        set(np.flatnonzero(dealt != fold)) for fold in range(folds)
+    ]

@@ -108,7 +108,14 @@ def detect(tmp_path):
         write_table(tmp_path / "clips", table | {name: [value] * len(view) for name, value in rest.items()})
         write_vectors(tmp_path / "view", files, view)
         outputs = {name: tmp_path / name for name in ("fits", "scores", "normalized")}
-        about = {"machine": "fan", "detector": "d", "folds": folds, "seed": 0, "normalization": NORMALIZATION}
+        about = {
+            "machine": "fan",
+            "detector": "d",
+            "folds": folds,
+            "few": "refuse",
+            "seed": 0,
+            "normalization": NORMALIZATION,
+        }
         about |= {"made": f"{method} {params} {folds}"}
         detect_machine([tmp_path / "clips"], [tmp_path / "view"], outputs, method=method, params=params, **about)
         return read_table(outputs["scores"])

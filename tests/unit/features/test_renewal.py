@@ -194,7 +194,15 @@ class Detection:
         vectors = list(map(vector_of, clips["file"], clips["content"]))
         write_vectors(self.view, clips["file"], vectors)
         params = params_of(self.method, **params)
-        about = {"machine": "fan", "detector": "d", "folds": 2, "seed": seed, "method": self.method, "params": params}
+        about = {
+            "machine": "fan",
+            "detector": "d",
+            "folds": 2,
+            "few": "refuse",
+            "seed": seed,
+            "method": self.method,
+            "params": params,
+        }
         about |= {"normalization": {"pseudo_clips": 5, "reference": "domain"}, "made": f"{made} {seed} {params}"}
         self.fits = 0
         detect_machine(tables, [self.view], self.outputs, **about)

@@ -11,6 +11,7 @@ if __name__ == "__main__":
             machine=snakemake.wildcards.machine,
             settings=snakemake.params.settings,
             singular=snakemake.params.singular,
+            few=snakemake.params.few,
             seed=snakemake.params.seed,
             device=snakemake.params.device,
         )

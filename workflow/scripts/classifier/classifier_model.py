@@ -12,6 +12,7 @@ if __name__ == "__main__":
             snakemake.output.log,
             fold=int(snakemake.wildcards.fold),
             folds=snakemake.params.folds,
+            few=snakemake.params.few,
             inputs=snakemake.params.inputs,
             settings=snakemake.params.train,
             seed=snakemake.params.seed,

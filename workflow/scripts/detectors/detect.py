@@ -12,6 +12,7 @@ if __name__ == "__main__":
             method=snakemake.params.method,
             params=snakemake.params.params,
             folds=snakemake.params.folds,
+            few=snakemake.params.few,
             seed=snakemake.params.seed,
             normalization=snakemake.params.normalization,
             made=made_from(snakemake),

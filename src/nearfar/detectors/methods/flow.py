@@ -40,9 +40,14 @@ class Detector:
         self.early_stopping, self.patience, self.held_out = early_stopping, patience, held_out
         self.reference = reference
 
+    @staticmethod
+    def at_most(clips: int) -> dict[str, int]:
+        """Return the most that parameters may be for so many training clips: the means take two directions out."""
+        return {"components": clips - 2}
+
     def fit(self, view: np.ndarray, *, domain: np.ndarray) -> Self:
         """view: (clips, dims) of normal clips; domain: (clips,) of "source" | "target"."""
-        refuse_few(self.components, view, min(len(view) - 2, view.shape[1]))
+        refuse_few(self.components, view, min(self.at_most(len(view))["components"], view.shape[1]))
         self.centres_ = means(view, domain, self.reference)
         centred = centre(view, domain, self.centres_)
         self.basis_, variances = principal(centred, self.components)
@@ -58,7 +63,7 @@ class Detector:
         return self
 
     def score(self, view: np.ndarray) -> np.ndarray:
-        """Return (clips, 2), in nats, relative to source and to target, or (clips,) for "pooled"."""
+        """Return (clips, 2), in nats, relative to source and to target, or (clips,) for one reference."""
         return against_each(self._surprise, [view], [self.centres_])
 
     def _surprise(self, centred):

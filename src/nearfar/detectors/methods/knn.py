@@ -2,14 +2,14 @@ from typing import Literal, Self
 
 import numpy as np
 
-from nearfar.data.domains import DOMAINS, REFERENCES
+from nearfar.data.domains import REFERENCES, paired
 from nearfar.errors import one_of
 
 
 class Detector:
     """One minus the largest cosine similarity to the training clips of each domain: detector K of the paper (§3).
 
-    reference: "domain" keeps a bank a domain, "pooled" one bank for all (the paper's).
+    reference: "domain" keeps a bank for each domain there is, "pooled" one bank for all (the paper's).
     Training clips are scored with themselves left out, exactly, so no fold is needed.
     """
 
@@ -24,7 +24,7 @@ class Detector:
         return self
 
     def score(self, view: np.ndarray) -> np.ndarray:
-        """Return (clips, 2), the distance to the source and to the target bank, or (clips,) for "pooled"."""
+        """Return (clips, 2), the distance to the source and to the target bank, or (clips,) for one bank."""
         return self._nearest(_unit(view) @ _unit(self.bank_).T)
 
     def leave_one_out(self) -> np.ndarray:
@@ -37,8 +37,8 @@ class Detector:
     def _nearest(self, similarity):
         if self.reference == "pooled":
             return 1 - similarity.max(axis=1)
-        banks = {"source": ~self.target_, "target": self.target_}
-        return np.stack([1 - similarity[:, banks[d]].max(axis=1) for d in DOMAINS], axis=1)
+        banks = [bank for bank in (~self.target_, self.target_) if bank.any()]
+        return paired([1 - similarity[:, bank].max(axis=1) for bank in banks])
 
 
 def _unit(view):

@@ -30,7 +30,7 @@ class Detector(Gaussian):
         return self
 
     def score(self, view: np.ndarray) -> np.ndarray:
-        """Return (clips, 2), the distance to source and to target, or (clips,) for "pooled"."""
+        """Return (clips, 2), the distance to source and to target, or (clips,) for one reference."""
         return against_each(self._distance, [view], [self.centres_])
 
     def _distance(self, centred):

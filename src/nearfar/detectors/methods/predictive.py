@@ -19,9 +19,15 @@ class Detector:
     def __init__(self, *, components: Count, whiten: bool, reference: Literal["domain", "pooled"]) -> None:
         self.components, self.whiten, self.reference = components, whiten, reference
 
+    @staticmethod
+    def at_most(clips: int) -> dict[str, int]:
+        """Return the most that parameters may be for so many training clips: more would be predicted by heart."""
+        return {"components": min(3 * clips // 4, clips - 3)}
+
     def fit(self, near: np.ndarray, far: np.ndarray, *, domain: np.ndarray) -> Self:
         """near, far: (clips, dims) of normal clips; domain: (clips,) of "source" | "target"."""
-        _refuse_few(self.components, near, far)
+        for view in (near, far):
+            refuse_few(self.components, view, min(self.at_most(len(view))["components"], view.shape[1]))
         self.near_centres_, self.far_centres_ = (means(v, domain, self.reference) for v in (near, far))
         near, far = centre(near, domain, self.near_centres_), centre(far, domain, self.far_centres_)
         self.near_basis_, self.far_basis_ = (principal(v, self.components)[0] for v in (near, far))
@@ -34,7 +40,7 @@ class Detector:
         return self
 
     def score(self, near: np.ndarray, far: np.ndarray) -> np.ndarray:
-        """Return (clips, 2), the residual relative to source and to target, or (clips,) for "pooled"."""
+        """Return (clips, 2), the residual relative to source and to target, or (clips,) for one reference."""
         return against_each(self._residual, [near, far], [self.near_centres_, self.far_centres_])
 
     def _residual(self, near, far):
@@ -57,9 +63,3 @@ def _ridge(x, y, free):
         if best is None or error < best[0]:
             best = error, strength, shrink.sum()
     return vt.T @ ((s / (s**2 + best[1]))[:, None] * uy), best[2]
-
-
-def _refuse_few(components, *views):
-    """A map between more components than three quarters of the clips would predict the training clips by heart."""
-    for view in views:
-        refuse_few(components, view, min(3 * len(view) // 4, view.shape[1]))

@@ -2,9 +2,11 @@ from typing import Literal, Self
 
 import numpy as np
 
+from nearfar.data.domains import paired
 from nearfar.errors import NearfarError, one_of
 
-COLUMNS = {"mse": 0, "mahalanobis": [1, 2]}  # of the feature autoencoder, nearfar.autoencoder.residuals.clip_scores
+# Of the feature autoencoder, nearfar.autoencoder.residuals.clip_scores.
+COLUMNS = {"mse": slice(1), "mahalanobis": slice(1, None)}
 
 
 class Detector:
@@ -19,11 +21,11 @@ class Detector:
         self.distance = one_of("params.distance", distance, COLUMNS)
 
     def fit(self, view: np.ndarray, *, domain: np.ndarray) -> Self:
-        """view: (clips, 3), the feature autoencoder/near; raises NearfarError for a view of another width."""
-        if view.shape[1] != 3:
+        """view: (clips, 3), of one domain (clips, 2), the feature autoencoder/near; raises NearfarError for another."""
+        if view.shape[1] not in (2, 3):
             raise NearfarError(f"views: reconstruction reads autoencoder/near, not {view.shape[1]} columns; name it")
         return self
 
     def score(self, view: np.ndarray) -> np.ndarray:
-        """Return (clips,) in dB² for "mse", (clips, 2) relative to source and to target for "mahalanobis"."""
-        return np.asarray(view, np.float64)[:, COLUMNS[self.distance]]
+        """Return (clips,) in dB² for "mse"; for "mahalanobis" (clips, 2), to source and to target, or (clips,)."""
+        return paired(np.asarray(view, np.float64)[:, COLUMNS[self.distance]].T)

@@ -2,7 +2,7 @@ from typing import Literal, Self
 
 import numpy as np
 
-from nearfar.data.domains import DOMAINS
+from nearfar.data.domains import DOMAINS, paired
 from nearfar.detectors.covariance import shrinkage
 from nearfar.detectors.gaussian import Gaussian
 
@@ -30,12 +30,12 @@ class Detector(Gaussian):
         return self
 
     def score(self, view: np.ndarray) -> np.ndarray:
-        """Return (clips, 2), the distance to the nearest source and target clip, or (clips,) for "pooled"."""
+        """Return (clips, 2), the distance to the nearest source and target clip, or (clips,) for one reference."""
         columns = []
         for mean, bank in zip(self.centres_, self._banks(), strict=True):
             along, outside = self._whitened(self.scaled(np.asarray(view, np.float64) - mean))
             columns.append(np.sqrt(_squares(along, self.bank_[bank]).min(axis=1) + outside))
-        return _paired(columns)
+        return paired(columns)
 
     def leave_one_out(self) -> np.ndarray:
         """Return the scores of the training clips, each against all others under the covariance without it.
@@ -54,7 +54,7 @@ class Detector(Gaussian):
             squares = _squares(there, others) + outside[own, None] + (gamma / left)[:, None] * leverage**2
             squares[bank, np.arange(len(bank))] = np.inf
             columns.append(np.sqrt(squares.min(axis=1) * (n - 1) / n))
-        return _paired(columns)
+        return paired(columns)
 
     def _whitened(self, centred):
         """Return coordinates (clips, r) of centred and scaled clips, and the squared distance (clips,) to the span."""
@@ -78,7 +78,3 @@ def _squares(ones, others):
     """Return the squared distances (n, m) of rows (n, r) to other rows (m, r)."""
     norms = [np.einsum("ij,ij->i", rows, rows, dtype=np.float64) for rows in (ones, others)]
     return np.maximum(norms[0][:, None] + norms[1] - 2 * ones @ others.T, 0)
-
-
-def _paired(columns):
-    return columns[0] if len(columns) == 1 else np.stack(columns, axis=1)
