@@ -3,6 +3,7 @@
     .venv/bin/python benchmarks/hearing.py real_challenge
     .venv/bin/python benchmarks/hearing.py emulated
     .venv/bin/python benchmarks/hearing.py simulated --seeds 100 101 102
+    .venv/bin/python benchmarks/hearing.py simulated --machines fan fan_2 gearbox gearbox_2 slider slider_2
 
 Makes the data set where it is not there (data/real_challenge and data/emulated, of ../shared's recordings by its
 tools), runs the workflow on it and writes the section of that set anew. Results stay in results/hearing: a second call
@@ -15,8 +16,10 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import yaml
 from page import write_section
+from scipy import stats
 
 from nearfar.comparison.bootstrap import interval, redraw_sections, resample
 from nearfar.systems.fusion import COMBINED
@@ -34,7 +37,8 @@ HEAD = """# What system 5 hears
 Made by `benchmarks/hearing.py`; do not edit. Ω in percent, with the 95 % interval of the bootstrap over clips (2,000
 draws), and the paired differences to system 1 and to `raw`, with theirs. *machines too*: the difference to system 1
 where the machines are drawn anew as well, indicative only. *alone*: a part by itself; *without*: system 5 with that
-part taken out, the others counting as before.
+part taken out, the others counting as before. *mean*, over seeds: of the differences with the 95 % interval of
+Student's t, in which each seed, with machines of its own, counts once.
 """
 MAKERS = {"real_challenge": ("lay_out.py", "real_challenge"), "emulated": ("emulate.py", "real")}  # tool, recordings
 SYSTEMS = ("system1", "system5")
@@ -42,10 +46,12 @@ TITLES = {"omega": "Ω official", "omega_own": "Ω own-domain"}
 SHOWN = (*SYSTEMS, "raw")  # by machine
 
 
-def data_sets(name, seeds):
+def data_sets(name, seeds, machines):
     """Return a dict from the name of each data set of a section to its settings; recordings are made if need be."""
     if name == "simulated":
-        return {f"simulated_{seed}": {"seed": seed} for seed in seeds}
+        kinds = f"_{len(machines)}_machines" if machines else ""
+        factory = {"factory": {"machines": machines}} if machines else {}
+        return {f"simulated_{seed}{kinds}": {"seed": seed, **factory} for seed in seeds}
     tool, source = MAKERS[name]
     place = ROOT / "data" / name
     if not place.is_dir():
@@ -139,21 +145,42 @@ def by_machine(values, parts):
     return markdown(rows, ["machine", *SHOWN])
 
 
+def by_folder(values, parts):
+    """Return the table of Ω official of the SHOWN, a results folder a row, and how far system 5 is from system 1."""
+    folders = np.array([part.machine.rsplit(" ", 1)[1] for part in parts])
+    names = list(dict.fromkeys(folders))
+    found = 100 * np.array([[omega(values[name][0, folders == one]) for name in SHOWN] for one in names])
+    differences = found[:, SHOWN.index("system5")] - found[:, SHOWN.index("system1")]
+    low, high = stats.t.interval(0.95, len(names) - 1, differences.mean(), stats.sem(differences))
+    cells = [*map("{:+.1f}".format, differences), f"{differences.mean():+.1f} [{low:+.1f}, {high:+.1f}]"]
+    rows = zip([*names, "mean"], [*found, found.mean(axis=0)], cells, strict=True)
+    rows = [[name, *map("{:.1f}".format, row), cell] for name, row, cell in rows]
+    return markdown(rows, ["", *SHOWN, "system5 − system1"])
+
+
 def main():
     """Run the workflow on the data sets and write their section."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("data", choices=[*MAKERS, "simulated"])
     parser.add_argument("--seeds", type=int, nargs="+", default=[100, 101, 102])
+    parser.add_argument("--machines", nargs="+", help="of the simulated factory, in place of the configuration's")
     parser.add_argument("--cores", type=int, default=2)
     arguments = parser.parse_args()
     config = yaml.safe_load((ROOT / "config/config.yaml").read_text(encoding="utf-8"))
-    folders = [run(*one, arguments.cores) for one in data_sets(arguments.data, arguments.seeds).items()]
+    wanted = data_sets(arguments.data, arguments.seeds, arguments.machines)
+    folders = [run(*one, arguments.cores) for one in wanted.items()]
     found = all_sections(folders, config)
     values = {name: resample(parts, seed=0, resamples=2000) for name, parts in found.items()}
     tables = [table(values, kind) for kind in OMEGA]
-    seeds = f", seeds {' '.join(map(str, arguments.seeds))}" if arguments.data == "simulated" else ""
-    text = [tables[0], "AUC source, AUC target, pAUC, official:", by_machine(values, found["raw"]), tables[1]]
-    write_section(Path(__file__).with_name("hearing.md"), HEAD, arguments.data + seeds, "\n\n".join(text))
+    if arguments.data == "simulated":
+        title = f"simulated, {len(arguments.machines or config['factory']['machines'])} machines, seeds "
+        title += " ".join(map(str, arguments.seeds))
+        rows = ["Ω official by seed:", by_folder(values, found["raw"])]
+    else:
+        title = arguments.data
+        rows = ["AUC source, AUC target, pAUC, official:", by_machine(values, found["raw"])]
+    text = "\n\n".join([tables[0], *rows, tables[1]])
+    write_section(Path(__file__).with_name("hearing.md"), HEAD, title, text)
 
 
 if __name__ == "__main__":
