@@ -11,8 +11,8 @@ from nearfar.data.dataset import AUDIO
 from nearfar.data.recordings import Recording, probe, read_window, windows
 from nearfar.errors import NearfarError, one_line
 from nearfar.export.model import Model, Scored
+from nearfar.systems.tables import NOT_SCORED
 
-NOT_SCORED = "not scored"
 REASONS = 3  # detectors that a row names
 
 

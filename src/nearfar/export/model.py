@@ -1,7 +1,7 @@
 """An exported system that scores clips, one by one: no clip's score depends on another's."""
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,7 +16,9 @@ from nearfar.errors import NearfarError, error_prefix
 from nearfar.export.bundle import Bundle
 from nearfar.export.views import autoencoder, listeners
 from nearfar.jobs.threads import torch_threads
-from nearfar.systems.fusion import fuse, fuse_families, train_ranks
+from nearfar.systems.alarms import p_values
+from nearfar.systems.fusion import Fused, fuse, fuse_families, train_ranks
+from nearfar.systems.tables import DECISIONS
 from nearfar.systems.weights import without
 
 
@@ -24,7 +26,7 @@ class Scored(NamedTuple):
     """What a system says of a clip.
 
     ``score`` is on the scale of the training clips', an anomaly above ``threshold``; ``p`` the share of normal clips
-    that are as anomalous, conformal (``p_value``); ``ranks`` the detectors by their rank among the training clips, 1
+    that are as anomalous, conformal (nearfar.systems.alarms); ``ranks`` the detectors by their rank among the training clips, 1
     being the highest of these, the most anomalous first.
     """
 
@@ -37,7 +39,7 @@ class Scored(NamedTuple):
     @property
     def decision(self) -> str:
         """The decision, "anomaly" or "normal"."""
-        return "anomaly" if self.score > self.threshold else "normal"
+        return DECISIONS[int(self.score > self.threshold)]
 
 
 def load(path: str | Path) -> "Model":
@@ -144,7 +146,7 @@ class Model:
 class Machine:
     """What a system has learned of a machine: its members' fits, and their scores of its n training clips.
 
-    ``training`` (n,) are the training clips' fused scores, ``threshold`` what an anomaly is above.
+    ``training`` (n,) are the training clips' fused scores.
     """
 
     def __init__(self, name: str, about: Mapping[str, Any], folder: Path) -> None:
@@ -160,8 +162,8 @@ class Machine:
         network = folder / "networks/autoencoder.safetensors"
         self.listeners = {("autoencoder/near",): autoencoder(network)} if network.is_file() else {}
         self.normalized = {detector: self._normalized(detector, fit.trained) for detector, fit in self.fits.items()}
-        self.training = self._fused(self.normalized)
-        self.threshold = float(np.percentile(self.training, about["percentile"]))
+        self.percentile = about["percentile"]
+        self.training = self._fused(self.normalized).training
 
     def score(self, vectors: Mapping[str, np.ndarray]) -> Scored:
         """Return what the system says of a clip, by a dict from view to its vector, (dims,) or (folds, dims)."""
@@ -171,28 +173,19 @@ class Machine:
             scores[detector] = self._normalized(detector, fit.score(seen))
             if not np.isfinite(scores[detector]).all():
                 raise NearfarError(f"{detector} gives it no finite score; check the recording")
-        score = float(self._fused(scores)[0])
+        fused = self._fused(scores)
         ranks = {name: float(train_ranks(own, self.normalized[name])[0]) for name, own in scores.items()}
         in_order = sorted(ranks.items(), key=lambda pair: (-pair[1], pair[0]))
-        return Scored(self.name, score, self.threshold, p_value(score, self.training), tuple(in_order))
+        chance = p_values(fused.level, self.training)[0]
+        return Scored(self.name, float(fused.level[0]), float(fused.threshold), float(chance), tuple(in_order))
 
     def _normalized(self, detector, scores):
         how = self.detectors[detector]["normalization"]
         return normalize(self.fits[detector].trained, scores, self.domain, **how)[1]
 
-    def _fused(self, scores: Mapping[str, np.ndarray]) -> np.ndarray:
-        """Return the fused scores of clips, a dict from detector to (clips,), on the scale of the training clips."""
+    def _fused(self, scores: Mapping[str, np.ndarray]) -> Fused:
+        """Return the fusion of clips, a dict from detector to (clips,), on the scale of the training clips."""
         if "families" in self.fusion:
-            how = {"combine": self.fusion["combine"], "percentile": 50}
-            return fuse_families(self.normalized, scores, self.fusion["families"], **how)[0]
-        return fuse(self.normalized, scores, self.fusion["weights"], ranks="train", percentile=50)[0]
-
-
-def p_value(score: float, training: Sequence[float] | np.ndarray) -> float:
-    """Return (1 + training scores (n,) that are as high) / (n + 1), between 1 / (n + 1) and 1.
-
-    Of a normal clip that is exchangeable with the training clips P(p ≤ α) ≤ α (Vovk, Gammerman and Shafer,
-    "Algorithmic learning in a random world", 2005). Cross-fitted scores come near to that: a training clip is scored
-    by models of fewer clips than a new one is, and so a little higher.
-    """
-    return (1 + int(np.count_nonzero(np.asarray(training) >= score))) / (len(training) + 1)
+            how = {"combine": self.fusion["combine"], "percentile": self.percentile}
+            return fuse_families(self.normalized, scores, self.fusion["families"], **how)
+        return fuse(self.normalized, scores, self.fusion["weights"], ranks="train", percentile=self.percentile)
