@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 from conftest import CONFIG, TOY, Project, write_machine
 
+import nearfar
 from nearfar.data.clips import read_clips
+from nearfar.export.clips import score_file
 from nearfar.jobs.files import read_table, read_vectors
 
 FEATURES = CONFIG["features"]
@@ -173,3 +175,21 @@ def test_real_recordings(shared, tmp_path):
         row = next(csv.DictReader(file))
     assert row["machine"] == "Lathe"
     assert float(row["auc_source_own"]) > 70 and float(row["auc_target_own"]) > 75 and float(row["omega"]) > 60
+
+
+def test_what_is_exported_scores_as_the_batch_does_for_every_system(first):
+    project, _ = first
+    systems, results = project.config["systems"], project.folder / "results"
+    asked = [f"results/{system}/model.nearfar" for system in systems]
+    asked += [f"results/{system}/scores/{machine}.parquet" for system in systems for machine in ("fan", "slider")]
+    done = project.run(*asked)
+    assert done.returncode == 0, done.stdout
+    for system in systems:
+        model = nearfar.load(results / system / "model.nearfar")
+        for machine in model.machines:
+            batch = read_table(results / system / "scores" / f"{machine}.parquet")
+            for i in range(0, len(batch["file"]), 4):
+                [row] = score_file(model, results / "factory" / machine / "test" / batch["file"][i])
+                assert abs(row.scored.score - batch["level"][i]) < 1e-6, (system, row)
+                assert row.decision == ("normal", "anomaly")[batch["decision"][i]]
+                assert row.scored.threshold == pytest.approx(batch["threshold"][i], abs=1e-9)

@@ -80,6 +80,7 @@ class Bundle:
             _refuse_other_format(about)
             self.digests = about["sha256"]
             self.model = self._json(MODEL)
+            self.machines, self.model["data"]  # both are there, or it is no such file
         self.digest = hashlib.sha256(json.dumps(self.digests, sort_keys=True).encode()).hexdigest()
 
     @property
@@ -99,7 +100,7 @@ class Bundle:
                 _refuse_outside(self.path, name)
                 target = Path(place, name)
                 target.parent.mkdir(parents=True, exist_ok=True)
-                with replacing(target) as temporary, open(temporary, "wb") as file:
+                with self._named(), replacing(target) as temporary, open(temporary, "wb") as file:
                     for chunk in self._chunks(name):
                         file.write(chunk)
 
@@ -119,13 +120,12 @@ class Bundle:
     def _chunks(self, name: str) -> Iterator[bytes]:
         """Yield a member's content; raise NearfarError in the end where it is not what was exported."""
         sha = hashlib.sha256()
-        with self._named():
-            with self.archive.open(self._info(name, MOST)) as member:
-                while chunk := member.read(CHUNK):
-                    sha.update(chunk)
-                    yield chunk
-            if sha.hexdigest() != self.digests.get(name, ""):
-                raise NearfarError(f"{name} in it is not as it was exported (sha256); {COPY}")
+        with self.archive.open(self._info(name, MOST)) as member:
+            while chunk := member.read(CHUNK):
+                sha.update(chunk)
+                yield chunk
+        if sha.hexdigest() != self.digests.get(name, ""):
+            raise NearfarError(f"{name} in it is not as it was exported (sha256); {COPY}")
 
     def _json(self, name: str) -> dict[str, Any]:
         info = self._info(name, LARGEST)

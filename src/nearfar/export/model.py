@@ -26,8 +26,8 @@ class Scored(NamedTuple):
     """What a system says of a clip.
 
     ``score`` is on the scale of the training clips', an anomaly above ``threshold``; ``p`` the share of normal clips
-    that are as anomalous, conformal (nearfar.systems.alarms); ``ranks`` the detectors by their rank among the training clips, 1
-    being the highest of these, the most anomalous first.
+    that are as anomalous, conformal (nearfar.systems.alarms); ``ranks`` the detectors' ranks among the training clips,
+    of which the highest has 1, the most anomalous first.
     """
 
     machine: str
