@@ -1,8 +1,9 @@
 """A system of two machines of noise, learned and exported without the workflow, for the tests of export."""
 
+import os
 from pathlib import Path
 
-from conftest import params_of, write_clips, write_machine
+from conftest import ROOT, params_of, write_clips, write_machine
 
 from nearfar.data.recordings import Recording, read_window
 from nearfar.detectors.detection import detect_machine
@@ -10,6 +11,7 @@ from nearfar.export.system import export_system
 from nearfar.features.extraction import extract_machine
 from nearfar.systems.machine import fuse_machine
 
+ABSENT = ["snakemake", "peft", "transformers", "pandas", "sklearn", "matplotlib", "scipy", "huggingface_hub", "pooch"]
 MACHINES = ("alpha", "beta")
 LOGMEL = {"mels": 16, "n_fft": 1024, "hop": 512}
 NORMALIZATION = {"pseudo_clips": 5, "reference": "domain"}
@@ -65,3 +67,17 @@ def clips_beside(path, machine="alpha"):
 def wave_of(path):
     """Return the wave (frames, 2) of a clip."""
     return read_window(Recording(path, 0, 1))
+
+
+def small_installation(folder):
+    """Return an environment in which the libraries of the workflow cannot be imported."""
+    Path(folder, "sitecustomize.py").write_text(
+        "import sys\n"
+        "class Absent:\n"
+        "    @staticmethod\n"
+        "    def find_spec(name, path=None, target=None):\n"
+        f"        if name.split('.')[0] in {ABSENT}:\n"
+        "            raise ModuleNotFoundError(f'{name} is not installed', name=name)\n"
+        "sys.meta_path.insert(0, Absent)\n"
+    )
+    return os.environ | {"PYTHONPATH": f"{folder}:{ROOT / 'src'}"}

@@ -8,6 +8,7 @@ import sys
 import numpy as np
 import pytest
 from conftest import CONFIG, TOY, Project, write_machine
+from exported import small_installation
 
 import nearfar
 from nearfar.data.clips import read_clips
@@ -193,3 +194,15 @@ def test_what_is_exported_scores_as_the_batch_does_for_every_system(first):
                 assert abs(row.scored.score - batch["level"][i]) < 1e-6, (system, row)
                 assert row.decision == ("normal", "anomaly")[batch["decision"][i]]
                 assert row.scored.threshold == pytest.approx(batch["threshold"][i], abs=1e-9)
+
+
+def test_every_system_scores_without_the_libraries_of_the_workflow(first, tmp_path):
+    project, _ = first
+    models = [f"results/{system}/model.nearfar" for system in ("system1", "system5", "baseline_mse")]
+    assert project.run(*models).returncode == 0
+    clip = sorted((project.folder / "results/factory/fan/test").iterdir())[0]
+    for model in models:
+        command = [sys.executable, "-m", "nearfar.cli", "score", str(project.folder / model), str(clip)]
+        env = small_installation(tmp_path)
+        done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+        assert done.returncode == 0 and "p 0." in done.stdout, done.stderr

@@ -1,22 +1,19 @@
 import io
 import json
-import os
 import subprocess
 import sys
 
 import numpy as np
 import pytest
 import soundfile
-from conftest import ROOT, noise
-from exported import FUSION, clips_beside, learned, wave_of
+from conftest import noise
+from exported import FUSION, clips_beside, learned, small_installation, wave_of
 
 import nearfar
 from nearfar.cli import main
 from nearfar.errors import NearfarError
 from nearfar.export.clips import score_file
 from nearfar.jobs.files import read_table
-
-ABSENT = ["snakemake", "peft", "transformers", "pandas", "sklearn", "matplotlib", "scipy", "huggingface_hub", "pooch"]
 
 
 @pytest.fixture(scope="module")
@@ -177,16 +174,7 @@ def test_an_empty_folder_is_refused(pump, tmp_path, capsys):
 
 
 def test_export_and_score_need_the_small_installation_alone(pump, tmp_path):
-    (tmp_path / "sitecustomize.py").write_text(
-        "import sys\n"
-        "class Absent:\n"
-        "    @staticmethod\n"
-        "    def find_spec(name, path=None, target=None):\n"
-        f"        if name.split('.')[0] in {ABSENT}:\n"
-        "            raise ModuleNotFoundError(f'{name} is not installed', name=name)\n"
-        "sys.meta_path.insert(0, Absent)\n"
-    )
-    env = os.environ | {"PYTHONPATH": f"{tmp_path}:{ROOT / 'src'}"}
+    env = small_installation(tmp_path)
     command, known = [sys.executable, "-m", "nearfar.cli"], {"env": env, "capture_output": True, "text": True}
     probe = subprocess.run([sys.executable, "-c", "import pandas"], check=False, **known)
     assert "pandas is not installed" in probe.stderr
