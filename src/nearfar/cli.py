@@ -5,21 +5,21 @@ import sys
 from collections.abc import Sequence
 
 from nearfar.errors import NearfarError
+from nearfar.export.command import add_export, add_score
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line and return its exit status: 0, or 2 after one line on stderr that says what to mend."""
+    """Run the command line and return its exit status: 0 or the command's, or 2 after one line on stderr to mend."""
     parser = argparse.ArgumentParser(prog="nearfar", description="Anomalous sound detection, near and far.")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     for add in COMMANDS:
         add(commands)
     arguments = parser.parse_args(argv)
     try:
-        arguments.run(arguments)
+        return arguments.run(arguments) or 0
     except NearfarError as error:
         print(f"nearfar: {error}", file=sys.stderr)
         return 2
-    return 0
 
 
 def add_embed(commands: argparse._SubParsersAction) -> None:
@@ -227,6 +227,8 @@ COMMANDS = [
     add_verify,
     add_table,
     add_validate,
+    add_export,
+    add_score,
 ]  # a subcommand is one function that declares it; heavy imports wait until it runs
 
 

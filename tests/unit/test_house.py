@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 
+import nearfar
+
 LIBRARY = ROOT / "src/nearfar"
 STAGES = sorted(folder.name for folder in LIBRARY.iterdir() if (folder / "__init__.py").is_file())
 AT_THE_TOP = {"__init__.py", "cli.py", "errors.py", "seeds.py", "settings.py"}
@@ -57,8 +59,15 @@ def without_hint(node, owner):
 
 
 def test_packages_are_empty():
-    full = [str(path.relative_to(ROOT)) for path in LIBRARY.rglob("__init__.py") if path.read_bytes()]
-    assert not full, f"import where it is used, and keep these empty: {full}"
+    full = [str(path.relative_to(LIBRARY)) for path in LIBRARY.rglob("__init__.py") if path.read_bytes()]
+    assert full == ["__init__.py"], f"import where it is used, and keep these empty: {full}"
+
+
+def test_the_top_package_has_nearfar_load_and_nothing_that_every_import_would_pay_for():
+    body = ast.parse((LIBRARY / "__init__.py").read_text(encoding="utf-8")).body
+    assert [(type(node).__name__, getattr(node, "name", None)) for node in body] == [("FunctionDef", "__getattr__")]
+    with pytest.raises(AttributeError, match="no attribute 'unload'"):
+        nearfar.unload  # noqa: B018
 
 
 def test_at_the_top_of_the_library_is_what_every_stage_uses():

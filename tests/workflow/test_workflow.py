@@ -8,8 +8,11 @@ import sys
 import numpy as np
 import pytest
 from conftest import CONFIG, TOY, Project, write_machine
+from exported import small_installation
 
+import nearfar
 from nearfar.data.clips import read_clips
+from nearfar.export.clips import score_file
 from nearfar.jobs.files import read_table, read_vectors
 
 FEATURES = CONFIG["features"]
@@ -173,3 +176,33 @@ def test_real_recordings(shared, tmp_path):
         row = next(csv.DictReader(file))
     assert row["machine"] == "Lathe"
     assert float(row["auc_source_own"]) > 70 and float(row["auc_target_own"]) > 75 and float(row["omega"]) > 60
+
+
+def test_what_is_exported_scores_as_the_batch_does_for_every_system(first):
+    project, _ = first
+    systems, results = project.config["systems"], project.folder / "results"
+    asked = [f"results/{system}/model.nearfar" for system in systems]
+    asked += [f"results/{system}/scores/{machine}.parquet" for system in systems for machine in ("fan", "slider")]
+    done = project.run(*asked)
+    assert done.returncode == 0, done.stdout
+    for system in systems:
+        model = nearfar.load(results / system / "model.nearfar")
+        for machine in model.machines:
+            batch = read_table(results / system / "scores" / f"{machine}.parquet")
+            for i in range(0, len(batch["file"]), 4):
+                [row] = score_file(model, results / "factory" / machine / "test" / batch["file"][i])
+                assert abs(row.scored.score - batch["level"][i]) < 1e-6, (system, row)
+                assert row.decision == ("normal", "anomaly")[batch["decision"][i]]
+                assert row.scored.threshold == pytest.approx(batch["threshold"][i], abs=1e-9)
+
+
+def test_every_system_scores_without_the_libraries_of_the_workflow(first, tmp_path):
+    project, _ = first
+    models = [f"results/{system}/model.nearfar" for system in ("system1", "system5", "baseline_mse")]
+    assert project.run(*models).returncode == 0
+    clip = sorted((project.folder / "results/factory/fan/test").iterdir())[0]
+    for model in models:
+        command = [sys.executable, "-m", "nearfar.cli", "score", str(project.folder / model), str(clip)]
+        env = small_installation(tmp_path)
+        done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+        assert done.returncode == 0 and "p 0." in done.stdout, done.stderr

@@ -125,14 +125,25 @@ def view_vectors(
     model: Backbone, paths: Iterable[str | Path], views: Sequence[tuple[str, str]], **how: Any
 ) -> Iterator[list[np.ndarray]]:
     """Yield for each clip its vectors, one for each of ``views``, (signal, pooling) pairs. how: of token_batches."""
-    channels = list(dict.fromkeys(channel for channel, _ in views))
-    heard = {}
-    for keys, frames, tokens in token_batches(model, channel_waves(paths, channels), **how):
+    yield from wave_vectors(model, channel_waves(paths, channels_in(views)), views, **how)
+
+
+def wave_vectors(
+    model: Backbone, waves: Iterable[tuple[Key, np.ndarray]], views: Sequence[tuple[str, str]], **how: Any
+) -> Iterator[list[np.ndarray]]:
+    """Yield what view_vectors does, of the waves of each clip, as channel_waves yields them for channels_in(views)."""
+    last, heard = channels_in(views)[-1], {}
+    for keys, frames, tokens in token_batches(model, waves, **how):
         pooled = {one: model.pool(tokens, frames, one).cpu().numpy() for one in dict.fromkeys(one for _, one in views)}
         for row, (_, channel) in enumerate(keys):
             heard |= {(channel, one): vectors[row] for one, vectors in pooled.items()}
-            if channel == channels[-1]:  # a clip is done with its last channel
+            if channel == last:  # a clip is done with its last channel
                 yield [heard[view] for view in views]
+
+
+def channels_in(views: Iterable[tuple[str, str]]) -> list[str]:
+    """Return the signals that views, (signal, pooling) pairs, are of, each once."""
+    return list(dict.fromkeys(channel for channel, _ in views))
 
 
 def channel_waves(paths: Iterable[str | Path], channels: Iterable[str]) -> Iterator[tuple[tuple[str, str], np.ndarray]]:

@@ -63,13 +63,18 @@ def read_clip(path: str | Path, channels: int = 2) -> np.ndarray:
     """
     sound = header(path, channels)
     with error_prefix(path):
-        wave = _decoded(path, sound)
-        if not np.isfinite(wave).all():
-            raise NearfarError("holds NaN or infinite samples; export it again")
-        for channel in range(channels):
-            if np.abs(wave[:, channel] - wave[:, channel].mean()).max() < SILENCE:
-                raise NearfarError(f"channel {channel} is silent; check the microphone or remove the clip")
-    return wave[:, :channels]
+        wave = _decoded(path, sound)[:, :channels]
+        refuse_empty(wave)
+    return wave
+
+
+def refuse_empty(wave: np.ndarray) -> None:
+    """Raise NearfarError for a wave (frames, channels) that holds NaN or infinity, or a silent channel."""
+    if not np.isfinite(wave).all():
+        raise NearfarError("holds NaN or infinite samples; export it again")
+    for channel, samples in enumerate(wave.T):
+        if np.abs(samples - samples.mean()).max() < SILENCE:
+            raise NearfarError(f"channel {channel} is silent; check the microphone or remove the clip")
 
 
 def content(path: str | Path, channels: int = 2) -> Content:
@@ -81,13 +86,20 @@ def content(path: str | Path, channels: int = 2) -> Content:
     wave = read_clip(path, channels)
     if channels == 1:
         return Content(len(wave), float(max(wave.max(), -wave.min())), 0.0)
+    with error_prefix(path):
+        level = level_of(wave)
+    return Content(len(wave), float(max(wave.max(), -wave.min())), level)
+
+
+def level_of(wave: np.ndarray) -> float:
+    """Return near over far in dB of a wave (frames, 2); raises NearfarError where a gain alone tells them apart."""
     near, far = np.array(wave.T, np.float64)
     near, far = near - near.mean(), far - far.mean()
     nn, ff, nf = (np.einsum("i,i", *pair) for pair in ((near, near), (far, far), (near, far)))  # without BLAS's threads
     if nn * ff - nf**2 < ALIKE * nn * ff:
         what = "equal" if np.array_equal(wave[:, NEAR], wave[:, FAR]) else f"equal but for a gain of {nf / nn:.3g}"
-        raise NearfarError(f"{path}: its channels are {what}; give the near and the far microphone's own recording")
-    return Content(len(wave), float(max(wave.max(), -wave.min())), float(10 * np.log10(nn / ff)))
+        raise NearfarError(f"its channels are {what}; give the near and the far microphone's own recording")
+    return float(10 * np.log10(nn / ff))
 
 
 def opened(path: str | Path) -> BinaryIO:

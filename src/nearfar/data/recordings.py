@@ -124,6 +124,12 @@ def read_window(recording: Recording, start: float = 0.0, seconds: float | None 
     return wave
 
 
+def resampled(wave: np.ndarray, rate: int) -> np.ndarray:
+    """Return a wave (frames, channels) of ``rate`` Hz at 16 kHz, float32, as read_window gives a whole recording."""
+    wave = np.ascontiguousarray(wave, np.float32)
+    return _resampler(rate, wave.shape[1])(wave, True)[: -(-len(wave) * RATE // rate)]
+
+
 def scan(recording: Recording, start: float = 0.0, seconds: float | None = None) -> Heard:
     """Return what the samples of a recording say, ``seconds`` from ``start`` on, in memory that no length changes.
 

@@ -11,6 +11,7 @@ from nearfar.jobs.files import write_table
 from nearfar.systems.alarms import p_values, threshold
 from nearfar.systems.fusion import fuse, fuse_families
 from nearfar.systems.sections import read_scores, refuse_broken
+from nearfar.systems.weights import without
 
 
 def fuse_machine(
@@ -47,7 +48,7 @@ def fuse_machine(
     if "families" in system:
         families = system["families"]
         if signals and not json.loads(Path(signals).read_text(encoding="utf-8"))["far"]:
-            families = _without(families, system["residual"])
+            families = without(families, system["residual"])
         fused = fuse_families(*scores, families, combine=system["combine"], percentile=decision["percentile"])
     else:
         fused = fuse(*scores, system["weights"], ranks=system["ranks"], percentile=decision["percentile"])
@@ -58,9 +59,3 @@ def fuse_machine(
     p = p_values(fused.level, fused.training)
     write_table(path, table | {"level": fused.level, "threshold": np.full(test.sum(), limit), "p": p})
     write_table(training, {"file": first["file"][train], "score": fused.training})
-
-
-def _without(families, residual):
-    """Return the families without the detectors that hear the residual, and without a family that had no other."""
-    kept = {family: [name for name in names if name not in residual] for family, names in families.items()}
-    return {family: names for family, names in kept.items() if names} or families

@@ -14,3 +14,9 @@ def members_of(system: dict[str, Any], core: list[str]) -> list[str]:
     if "families" in system:
         return sorted({name for family in system["families"].values() for name in family})
     return sorted(name for name, weight in weights_of(system["weights"], core).items() if weight > 0)
+
+
+def without(families: dict[str, list[str]], residual: list[str]) -> dict[str, list[str]]:
+    """Return the families without the detectors that hear the residual, and without a family that had no other."""
+    kept = {family: [name for name in names if name not in residual] for family, names in families.items()}
+    return {family: names for family, names in kept.items() if names} or families
