@@ -43,10 +43,7 @@ def fuse_machine(
     train, test = first["split"] == "train", first["split"] == "test"
     scores = [{name: table["score"][rows] for name, table in tables.items()} for rows in (train, test)]
     if "families" in system:
-        families = system["families"]
-        if signals and not json.loads(Path(signals).read_text(encoding="utf-8"))["far"]:
-            families = _without(families, system["residual"])
-        fused = fuse_families(*scores, families, combine=system["combine"], percentile=percentile)
+        fused = fuse_families(*scores, families_heard(system, signals), combine=system["combine"], percentile=percentile)
     else:
         fused = fuse(*scores, system["weights"], ranks=system["ranks"], percentile=percentile)
     with error_prefix(path):
@@ -56,7 +53,13 @@ def fuse_machine(
     write_table(training, {"file": first["file"][train], "score": fused.training})
 
 
-def _without(families, residual):
-    """Return the families without the detectors that hear the residual, and without a family that had no other."""
+def families_heard(system: dict[str, Any], signals: str | Path | None) -> dict[str, list[str]]:
+    """Return a system's families, where far is not far without the detectors that hear the residual.
+
+    system, signals: as in ``fuse_machine``. A family that had no other detector is left out, too.
+    """
+    families, residual = system["families"], system["residual"]
+    if not signals or json.loads(Path(signals).read_text(encoding="utf-8"))["far"]:
+        return families
     kept = {family: [name for name in names if name not in residual] for family, names in families.items()}
     return {family: names for family, names in kept.items() if names} or families

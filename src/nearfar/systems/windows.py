@@ -23,14 +23,21 @@ def worst(levels: np.ndarray, count: int) -> np.ndarray:
 def block_threshold(training: np.ndarray, length: int, *, worst_windows: int, percentile: float) -> np.float64:
     """Return what the mean of the worst windows of a normal recording of ``length`` windows stays below.
 
-    training: the levels (n,) of the normal windows in order of time. The ``percentile`` of that mean over all n blocks
-    of ``length`` successive windows, the first following the last (circular blocks, after Politis and Romano 1992: the
-    maximum of many windows is higher than that of few, and neighbours resemble each other). No block is longer than n.
+    The ``percentile`` of ``block_means`` over all of them: the maximum of many windows is higher than that of few.
+    """
+    return np.percentile(block_means(training, length, worst_windows=worst_windows), percentile)
+
+
+def block_means(training: np.ndarray, length: int, *, worst_windows: int) -> np.ndarray:
+    """Return the means (n,) of the worst windows of each block of ``length`` successive normal windows.
+
+    training: the levels (n,) of the normal windows in order of time; the first follows the last (circular blocks, after
+    Politis and Romano 1992: neighbours resemble each other). No block is longer than n.
     """
     length = min(length, len(training))
     ring = np.concatenate([training, training[: length - 1]])
     blocks = np.lib.stride_tricks.sliding_window_view(ring, length)
-    return np.percentile([block[worst(block, worst_windows)].mean() for block in blocks], percentile)
+    return np.array([block[worst(block, worst_windows)].mean() for block in blocks])
 
 
 def caution(length: int, normal: int, percentile: float) -> str:
