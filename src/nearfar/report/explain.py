@@ -14,7 +14,7 @@ import numpy as np
 WIDTHS = (1, 4, 16)  # of rectangles, in bands
 LENGTHS = (1, 4, 16, 0)  # in windows of 32 ms; 0 is the whole clip
 USUAL = 95  # percentile of the normal clips' own largest values: what exceeds it stands out
-KEPT = 0.5  # of the peak: bands and windows below do not belong to what stands out
+KEPT = 0.4  # of the peak: bands and windows below do not belong to what stands out
 LEAST = 0.25  # dB: the least spread of a band, so that a silent one does not rule
 THROUGHOUT = 0.7  # share of the clip from which on "throughout" is said
 
@@ -132,7 +132,7 @@ def explain(clip: np.ndarray, normal: Normal) -> Finding:
 
 
 def _bands(profile, first, last):
-    """Return the run of bands around the highest of ``first`` to ``last`` that keep KEPT of it, gaps of one let pass."""
+    """Return the run of bands about the highest of ``first`` to ``last`` that keep KEPT of it; one may fail between."""
     top = first + int(profile[first:last].argmax())
     keeps = np.flatnonzero(profile >= KEPT * profile[top])
     return next((run[0], run[1]) for run in _runs(keeps, gap=1) if run[0] <= top < run[1])
