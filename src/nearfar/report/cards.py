@@ -14,7 +14,7 @@ from nearfar.report.normals import Normals
 from nearfar.report.spectra import BANDS, frames_as_seconds, log_mels
 from nearfar.report.words import driven, sentence
 
-RANGE = 70.0  # dB that a spectrogram shows
+BELOW = 10.0  # dB that a spectrogram shows below the quietest of normal clips: far signals and residuals are quieter
 UNUSUAL = 6.0  # spreads that the map of what is unusual shows to either side
 SMOOTHED = 4  # windows that a cell of this map is the mean of
 
@@ -48,7 +48,8 @@ def card(place: str, channels: int, normals: Normals, ranks: dict[str, float], s
 
 def spectrogram(level: np.ndarray, normals: Normals) -> str:
     """Return a map (bands, windows) in dB as a picture, on the one scale of the machine."""
-    return picture(level, normals.loudest - RANGE, normals.loudest, LOUDNESS)
+    low, high = normals.range
+    return picture(level, low - BELOW, max(high, low + 1), LOUDNESS)
 
 
 def _boxes(finding: Finding, samples):

@@ -7,7 +7,7 @@ import numpy as np
 from nearfar.report.spectra import BANDS, HERTZ
 
 BINS = 32
-TICKS = (125, 500, 1000, 2000, 4000)  # Hz
+TICKS = (200, 500, 1000, 2000, 4000)  # Hz
 
 
 def histogram(training: list[float], rows: list[dict]) -> dict[str, Any]:

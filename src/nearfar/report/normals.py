@@ -17,7 +17,7 @@ class Normals:
 
     file, domain: (n,) of text; place: (n,), what read_place reads; statistics: dict from signal to its Normal;
     summaries: (n, 2 * bands), of each near map the mean and deviation over time, by their spread over clips, ``scale``;
-    loudest: the level in dB that one of a thousand near cells exceeds.
+    range: the levels in dB that one of a hundred near cells is below, and one of a thousand above.
     """
 
     file: np.ndarray
@@ -26,7 +26,7 @@ class Normals:
     statistics: dict[str, Normal]
     summaries: np.ndarray
     scale: np.ndarray
-    loudest: float
+    range: tuple[float, float]
 
     def nearest(self, near: np.ndarray, count: int = 3) -> np.ndarray:
         """Return the rows (count,) of the clips whose near map most resembles ``near`` (bands, windows)."""
@@ -45,8 +45,8 @@ def hear_normals(clips: dict[str, np.ndarray], channels: int) -> Normals:
     }
     summaries = np.stack([summary(clip["near"]) for clip in maps])
     scale = np.maximum(summaries.std(axis=0), 1e-3)
-    loudest = np.percentile(np.concatenate([clip["near"].ravel() for clip in maps]), 99.9)
-    return Normals(file, domain, place, statistics, summaries / scale, scale, float(loudest))
+    low, high = np.percentile(np.concatenate([clip["near"].ravel() for clip in maps]), (1, 99.9))
+    return Normals(file, domain, place, statistics, summaries / scale, scale, (float(low), float(high)))
 
 
 def _spread_evenly(domain):

@@ -43,7 +43,9 @@ def fuse_machine(
     train, test = first["split"] == "train", first["split"] == "test"
     scores = [{name: table["score"][rows] for name, table in tables.items()} for rows in (train, test)]
     if "families" in system:
-        fused = fuse_families(*scores, families_heard(system, signals), combine=system["combine"], percentile=percentile)
+        fused = fuse_families(
+            *scores, families_heard(system, signals), combine=system["combine"], percentile=percentile
+        )
     else:
         fused = fuse(*scores, system["weights"], ranks=system["ranks"], percentile=percentile)
     with error_prefix(path):
