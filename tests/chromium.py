@@ -15,18 +15,18 @@ FLAGS += ["--autoplay-policy=no-user-gesture-required", "--mute-audio"]
 
 
 class Page:
-    """A page that was opened; ``complaints`` has what it wrote on the console, errors that nothing caught among it."""
+    """A page that was opened; ``complaints`` has what it wrote on the console, ``asked_for`` the URLs it loaded."""
 
     def __init__(self, url, profile, width=1200, height=900, dark=False):
         to_browser, own_end = os.pipe()
         other_end, from_browser = os.pipe()
-        command = ["sh", "-c", f'exec "$@" 3<&{to_browser} 4>&{from_browser}', "sh", CHROMIUM]
+        command = ["bash", "-c", f'exec "$@" 3<&{to_browser} 4>&{from_browser}', "bash", CHROMIUM]
         command += [*FLAGS, f"--user-data-dir={profile}", "about:blank"]
         self.process = subprocess.Popen(command, pass_fds=(to_browser, from_browser), stderr=subprocess.DEVNULL)
         os.close(to_browser)
         os.close(from_browser)
-        self.pipe, self.answers = own_end, open(other_end, "rb")
-        self.complaints, self.events, self.session, self.count = [], [], None, 0
+        self.pipe, self.answers = own_end, os.fdopen(other_end, "rb")
+        self.complaints, self.events, self.asked_for, self.session, self.count = [], [], [], None, 0
         target = self.ask("Target.createTarget", url="about:blank")["targetId"]
         self.session = self.ask("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         for domain in ("Page", "Runtime", "Log", "Network"):
@@ -71,7 +71,7 @@ class Page:
         if heard.get("method") in ("Runtime.exceptionThrown", "Runtime.consoleAPICalled", "Log.entryAdded"):
             self.complaints.append(heard["params"])
         if heard.get("method") == "Network.requestWillBeSent":
-            self.asked_for = [*getattr(self, "asked_for", []), heard["params"]["request"]["url"][:60]]
+            self.asked_for.append(heard["params"]["request"]["url"][:60])
         return heard
 
     def run(self, script):

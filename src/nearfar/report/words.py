@@ -17,12 +17,12 @@ def sentence(finding: Finding, signal: str, samples: int) -> str:
     """Return what a finding in a signal of a clip of so many samples says."""
     seconds = [frames_as_seconds(*time, samples) for time in finding.times]
     what = (
-        f"{abs(finding.decibels):.0f} dB {'louder' if finding.decibels > 0 else 'quieter'} than normal clips "
+        f"{abs(finding.decibels):.0f} dB {'louder' if finding.decibels > 0 else 'quieter'} than expected "
         f"{band(finding)}, {when(seconds, samples)}, {HEARD_IN[signal]}"
     )
     if finding.ratio > 1:
         return f"{what[0].upper()}{what[1:]} ({finding.ratio:.1f} times what stands out among normal clips)."
-    return f"No single band or moment stands out from normal clips. What comes nearest: {what}."
+    return f"No single band or moment stands out against normal clips. What comes nearest: {what}."
 
 
 def band(finding: Finding) -> str:
