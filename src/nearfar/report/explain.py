@@ -152,7 +152,7 @@ def explain(clip: np.ndarray, normal: Normal) -> Finding:
     length = min(length, clip.shape[1]) or clip.shape[1]
     scaled = sign * decibels / normal.spread[:, None]
     bands = _bands(scaled[:, window : window + length].mean(axis=1), band, band + width)
-    times = _times(scaled[slice(*bands)].mean(axis=0), length)
+    times = _times(scaled[slice(*bands)].mean(axis=0), min(length, max(LENGTHS)))
     there = np.concatenate([decibels[slice(*bands), slice(*time)] for time in times], axis=1)
     return Finding(bands, times, float(there.mean()), float(ratio))
 

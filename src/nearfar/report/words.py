@@ -17,7 +17,7 @@ def sentence(finding: Finding, signal: str, samples: int) -> str:
     """Return what a finding in a signal of a clip of so many samples says."""
     seconds = [frames_as_seconds(*time, samples) for time in finding.times]
     what = (
-        f"{abs(finding.decibels):.0f} dB {'louder' if finding.decibels > 0 else 'quieter'} than expected "
+        f"{abs(finding.decibels):.{int(abs(finding.decibels) < 2)}f} dB {'louder' if finding.decibels > 0 else 'quieter'} than expected "
         f"{band(finding)}, {when(seconds, samples)}, {HEARD_IN[signal]}"
     )
     if finding.ratio > 1:
