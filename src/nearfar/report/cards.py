@@ -83,7 +83,7 @@ def add_sounds(cards: list[dict], normals: Normals, channels: int, megabytes: fl
     compared = {}
     for row in rows:
         wave = read_place(normals.place[row], channels)
-        shown = spectrogram(log_mels(wave)["near"], normals)
+        shown = spectrogram(normals.near[row], normals)
         compared[row] = {
             "file": str(normals.file[row]),
             "picture": shown,

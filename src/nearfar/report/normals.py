@@ -15,7 +15,8 @@ HEARD = 200  # clips of each domain that are read at most, spread evenly over th
 class Normals:
     """What was heard of a machine's n normal clips.
 
-    file, domain: (n,) of text; place: (n,), what read_place reads; statistics: dict from signal to its Normal;
+    file, domain: (n,) of text; place: (n,), what read_place reads; near: n maps (bands, windows);
+    statistics: dict from signal to its Normal;
     summaries: (n, 2 * bands), of each near map the mean and deviation over time, by their spread over clips, ``scale``;
     range: the levels in dB that one of a hundred near cells is below, and one of a thousand above.
     """
@@ -23,6 +24,7 @@ class Normals:
     file: np.ndarray
     domain: np.ndarray
     place: np.ndarray
+    near: list[np.ndarray]
     statistics: dict[str, Normal]
     summaries: np.ndarray
     scale: np.ndarray
@@ -43,10 +45,11 @@ def hear_normals(clips: dict[str, np.ndarray], channels: int) -> Normals:
         for signal in ("near", "residual")
         if signal in maps[0]
     }
-    summaries = np.stack([summary(clip["near"]) for clip in maps])
+    near = [clip["near"] for clip in maps]
+    summaries = np.stack([summary(level) for level in near])
     scale = np.maximum(summaries.std(axis=0), 1e-3)
-    low, high = np.percentile(np.concatenate([clip["near"].ravel() for clip in maps]), (1, 99.9))
-    return Normals(file, domain, place, statistics, summaries / scale, scale, (float(low), float(high)))
+    low, high = np.percentile(np.concatenate([level.ravel() for level in near]), (1, 99.9))
+    return Normals(file, domain, place, near, statistics, summaries / scale, scale, (float(low), float(high)))
 
 
 def _spread_evenly(domain):

@@ -16,8 +16,9 @@ MOMENTS = 3  # that are named
 def sentence(finding: Finding, signal: str, samples: int) -> str:
     """Return what a finding in a signal of a clip of so many samples says."""
     seconds = [frames_as_seconds(*time, samples) for time in finding.times]
+    decibels = abs(finding.decibels)
     what = (
-        f"{abs(finding.decibels):.{int(abs(finding.decibels) < 2)}f} dB {'louder' if finding.decibels > 0 else 'quieter'} than expected "
+        f"{decibels:.{int(decibels < 2)}f} dB {'louder' if finding.decibels > 0 else 'quieter'} than expected "
         f"{band(finding)}, {when(seconds, samples)}, {HEARD_IN[signal]}"
     )
     if finding.ratio > 1:
