@@ -22,7 +22,8 @@ rule report_machine:
     params:
         members=members,
         system=fusion,
-        decision=config["decision"],
+        percentile=config["decision"]["percentile"],
+        worst_windows=config["decision"]["worst_windows"],
         channels=1 if DATA["far"] is None else 2,
         report=config["report"],
         seed=config["seed"],

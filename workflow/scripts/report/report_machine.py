@@ -13,6 +13,7 @@ if __name__ == "__main__":
             channels=snakemake.params.channels,
             seed=snakemake.params.seed,
             resamples=snakemake.params.resamples,
-            **snakemake.params.decision,
+            percentile=snakemake.params.percentile,
+            worst_windows=snakemake.params.worst_windows,
             **snakemake.params.report,
         )
