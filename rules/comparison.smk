@@ -18,7 +18,12 @@ rule compare:
         ],
     output:
         table=results("compare.csv"),
-        page=results("compare.md"),
+        page=report(
+            results("compare.md"),
+            caption="../workflow/report/compare.rst",
+            category="Comparison",
+            labels={"what": "intervals and paired differences"},
+        ),
     log:
         results("logs/compare.log"),
     conda:

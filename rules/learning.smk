@@ -29,7 +29,12 @@ rule class_plot:
         classes=rules.classes.output,
     output:
         table=results("classes/{machine}.csv"),
-        figure=results("classes/{machine}.png"),
+        figure=report(
+            results("classes/{machine}.png"),
+            caption="../workflow/report/classes.rst",
+            category="Training classes",
+            labels={"machine": "{machine}"},
+        ),
     log:
         results("logs/class_plot/{machine}.log"),
     conda:

@@ -37,7 +37,12 @@ rule evaluate:
         clips=of_machines("clips/test/{machine}.parquet"),
         scores=of_machines("{system}/scores/{machine}.parquet"),
     output:
-        results("{system}/eval.csv"),
+        report(
+            results("{system}/eval.csv"),
+            caption="../workflow/report/eval.rst",
+            category="Systems",
+            labels={"system": "{system}", "what": "Ω by machine"},
+        ),
     log:
         results("logs/evaluate/{system}.log"),
     localrule: True
@@ -58,7 +63,12 @@ rule ranking:
         training=of_machines("{system}/training/{machine}.parquet"),
         normalized=lambda w: normalized_scores(members(w)),
     output:
-        results("{system}/ranking.csv"),
+        report(
+            results("{system}/ranking.csv"),
+            caption="../workflow/report/ranking.rst",
+            category="Systems",
+            labels={"system": "{system}", "what": "clips to listen to"},
+        ),
     log:
         results("logs/ranking/{system}.log"),
     localrule: True

@@ -53,9 +53,14 @@ def residual(wave: np.ndarray) -> np.ndarray:
     peak = np.abs(wave).max()
     if not peak:
         return np.zeros(len(wave), np.float32)
-    near, far = spectra(wave * (PEAK / np.float64(peak)))
+    left = without_far(*spectra(wave * (PEAK / np.float64(peak))))
+    return (_overlapped(left, len(wave)) * (peak / PEAK)).astype(np.float32)
+
+
+def without_far(near: np.ndarray, far: np.ndarray) -> np.ndarray:
+    """Return C − H F, the spectrum (windows, bins) of ``residual``, of those of near and far at a peak of 0.9."""
     path = np.sum(near * far.conj(), axis=0) / (_power(far) + LEAST)
-    return (_overlapped(near - path * far, len(wave)) * (peak / PEAK)).astype(np.float32)
+    return near - path * far
 
 
 def judge(clips: str | Path, path: str | Path, *, machine: str) -> None:

@@ -46,9 +46,7 @@ def fuse_machine(
     train, test = first["split"] == "train", first["split"] == "test"
     scores = [{name: table["score"][rows] for name, table in tables.items()} for rows in (train, test)]
     if "families" in system:
-        families = system["families"]
-        if signals and not json.loads(Path(signals).read_text(encoding="utf-8"))["far"]:
-            families = without(families, system["residual"])
+        families = families_heard(system, signals)
         fused = fuse_families(*scores, families, combine=system["combine"], percentile=decision["percentile"])
     else:
         fused = fuse(*scores, system["weights"], ranks=system["ranks"], percentile=decision["percentile"])
@@ -59,3 +57,13 @@ def fuse_machine(
     p = p_values(fused.level, fused.training)
     write_table(path, table | {"level": fused.level, "threshold": np.full(test.sum(), limit), "p": p})
     write_table(training, {"file": first["file"][train], "score": fused.training})
+
+
+def families_heard(system: dict[str, Any], signals: str | Path | None) -> dict[str, list[str]]:
+    """Return a system's families, where far is not far without the detectors that hear the residual.
+
+    system, signals: as in ``fuse_machine``.
+    """
+    if not signals or json.loads(Path(signals).read_text(encoding="utf-8"))["far"]:
+        return system["families"]
+    return without(system["families"], system["residual"])

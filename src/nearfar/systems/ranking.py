@@ -65,10 +65,10 @@ def rank_machines(
     rows, cut = [], False
     for machine in clips:
         paths = (table[machine] for table in (train, clips, scores, training))
-        found = _read(*paths, {name: table[machine] for name, table in normalized.items()})
+        found = read_machine(*paths, {name: table[machine] for name, table in normalized.items()})
         cut = cut or bool(found.clips["start"].any())
-        ranked = sorted(_recordings(found, decision, worst_windows), key=_distance)
-        rows += [{"machine": machine, "rank": rank} | row for rank, row in enumerate(ranked, 1)]
+        ranked = rank_recordings(found, decision, worst_windows)
+        rows += [{"machine": machine} | row for row in ranked]
         lost = [one for one in found.skipped if one.start is None]
         rows += [_not_scored(machine, one.reason, recording=one.recording, path=one.recording) for one in lost]
     rows += [_not_scored(machine, reason) for machine, reason in unscored.items()]
@@ -84,8 +84,14 @@ def _not_scored(machine, reason, **place):
     return {"machine": machine, "rank": "", "decision": NOT_SCORED, NOTE: reason} | place
 
 
-def _read(train, clips, scores, training, normalized):
-    """Return the Scores of a machine from its files."""
+def read_machine(
+    train: str | Path,
+    clips: str | Path,
+    scores: str | Path,
+    training: str | Path,
+    normalized: dict[str, str | Path],
+) -> Scores:
+    """Return the Scores of a machine from the paths that ``rank_machines`` takes; raises NearfarError as it does."""
     known, table, fused, own = read_clips(train), read_clips(clips), read_scores(scores), read_scores(training)
     refuse_mismatch(scores, fused["file"], table["file"], "clip table")
     refuse_mismatch(training, own["file"], known["file"], "clip table")
@@ -98,6 +104,12 @@ def _of_clips(table, column, clips):
     """Return a column of a score table in the order of a clip table's rows."""
     values = dict(zip(table["file"], table[column], strict=True))
     return np.array([values[file] for file in clips["file"]])
+
+
+def rank_recordings(found: Scores, decision: dict[str, float | None], worst_windows: int) -> list[dict]:
+    """Return the rows of a machine's scored recordings in ranking.csv, the most anomalous first."""
+    ranked = sorted(_recordings(found, decision, worst_windows), key=_distance)
+    return [{"rank": rank} | row for rank, row in enumerate(ranked, 1)]
 
 
 def _recordings(found: Scores, decision: dict[str, float | None], worst_windows: int) -> Iterator[dict]:
