@@ -22,6 +22,8 @@ FUSION = {
     "residual": ["left"],
 }
 
+DECISION = {"percentile": 90, "false_alarm": None}
+
 
 def learned(place, fusion=FUSION, window=None, **data):
     """Write the results of a run of system ``one`` below ``place``; return the path of its model.nearfar."""
@@ -37,16 +39,16 @@ def learned(place, fusion=FUSION, window=None, **data):
             outputs["fits"] = results / "fits" / name / f"{machine}.safetensors"
             members[f"machines/{machine}/{name}.safetensors"] = outputs["fits"]
             known = {"machine": machine, "detector": name, "method": method, "params": params_of(method)}
-            how = known | {"folds": 2, "seed": 0, "normalization": NORMALIZATION, "made": ""}
+            how = known | {"folds": 2, "seed": 0, "normalization": NORMALIZATION, "few": "refuse", "made": ""}
             detect_machine(clips[machine], [view], outputs, **how)
         normalized = {name: results / "normalized" / name / f"{machine}.parquet" for name in DETECTORS}
         outputs = results / "one/scores" / f"{machine}.parquet", results / "one/training" / f"{machine}.parquet"
-        fuse_machine(normalized, *outputs, system=fusion, percentile=90)
+        fuse_machine(normalized, *outputs, system=fusion, decision=DECISION | {"fdr": None})
     path = results / "one/model.nearfar"
     about = {
         "system": "one",
         "fusion": fusion,
-        "percentile": 90,
+        "decision": DECISION,
         "detectors": {
             name: {"views": [f"logmel/{channel}"], "normalization": NORMALIZATION}
             for name, (_, channel) in DETECTORS.items()
