@@ -1,5 +1,6 @@
 """The classifier on the clips of machines, file to file: trained once a fold, on all training machines."""
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,6 +20,8 @@ from nearfar.jobs.progress import bar
 from nearfar.jobs.threads import torch_threads
 from nearfar.learning.classes import read_classes
 from nearfar.seeds import seed_for
+
+LOG = pa.schema({"epoch": pa.int64(), "loss": pa.float64()})
 
 
 def seen_by(table: dict[str, np.ndarray], fold: int, folds: int, seed: int, few: str = "refuse") -> np.ndarray:
@@ -53,7 +56,8 @@ def train_fold(
 ) -> None:
     """Train the network that does not see the clips of ``fold`` on all machines, and write it and its log.
 
-    clips (of training clips), classes, images, spectra: paths, one a training machine; few: see seen_by; inputs: how
+    clips (of training clips), classes, images, spectra: paths, one a training machine; few: see seen_by, and with "cap"
+    a single class, of which there is nothing to tell apart, leaves the network untrained; inputs: how
     the inputs were made; settings: of Settings; state: file of an unfinished training, removed in the end. Raises
     NearfarError as train and seen_by do.
     """
@@ -63,6 +67,9 @@ def train_fold(
         rows = seen_by(table, fold, folds, seed, few)
         pairs += [given[row] for row in rows]
         labels += list(read_classes(class_table, table["file"][rows]))
+    if few == "cap" and len(set(labels)) == 1:
+        print(f"nearfar: {labels[0]}: the only class, so the classifier stays as it was drawn", file=sys.stderr)
+        settings = settings | {"epochs": 0}
     network, history = train(
         pairs,
         labels,
@@ -72,7 +79,7 @@ def train_fold(
         state=state,
         files=[*clips, *classes, *images, *spectra],
     )
-    write_table(log, pa.Table.from_pylist(history))
+    write_table(log, pa.Table.from_pylist(history, LOG))
     save(network, inputs, model)
     Path(state).unlink(missing_ok=True)
 

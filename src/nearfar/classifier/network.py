@@ -125,9 +125,10 @@ def train(
     for the state of an unfinished training, which is resumed where it is of the same settings and ``files`` (what the
     clips were read from). Each clip gives ``crop`` windows from a random start. AdamW on the cross-entropy of cosine
     logits; the rate rises over ``warmup`` and falls as a cosine. torch's global generator is left as it was.
-    Raises NearfarError for clips of a single class, a loss that is not finite and an absent device.
+    Without epochs the network is as it was drawn.
+    Raises NearfarError for clips of a single class to be trained on, a loss that is not finite and an absent device.
     """
-    labels = _labels(classes)
+    labels = _labels(classes) if settings.epochs else codes(classes)
     use_device(device)
     image, spectrum = clips[0]
     log, whose = [], None

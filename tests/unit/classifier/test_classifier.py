@@ -234,6 +234,31 @@ def train_files(machines, folder, fold=0, state="state.pt"):
     return made[0]
 
 
+def test_a_single_class_leaves_the_network_as_it_was_drawn_where_few_clips_are_allowed(machines, tmp_path, capsys):
+    for few, word in (("refuse", "nothing to tell apart"), ("cap", "")):
+        classes = [str(tmp_path / f"{number}.parquet") for number in range(len(machines["classes"]))]
+        for path, table in zip(classes, map(read_table, machines["classes"]), strict=True):
+            write_table(path, table | {"class": np.full(len(table["file"]), "pump/cluster_0", object)})
+        made = [tmp_path / few, tmp_path / "log"]
+        about = {
+            "fold": 0,
+            "folds": 3,
+            "few": few,
+            "inputs": SMALL,
+            "settings": FEATURE["train"],
+            "seed": 0,
+            "device": "cpu",
+        }
+        given = machines | {"classes": classes}
+        columns = (given[name] for name in NAMES)
+        if word:
+            with pytest.raises(NearfarError, match=word):
+                train_fold(*columns, *made, **about, state=tmp_path / "state")
+        else:
+            train_fold(*columns, *made, **about, state=tmp_path / "state")
+            assert "pump/cluster_0: the only class" in capsys.readouterr().err and load(made[0])[1] == SMALL
+
+
 def test_inputs_are_of_the_clips_in_their_order_and_channel(machines, tmp_path):
     table = read_clips(machines["clips"][1])
     pairs = list(read_inputs(machines["clips"][1], machines["images"][1], machines["spectra"][1], 512))
