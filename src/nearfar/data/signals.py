@@ -2,6 +2,7 @@
 
 import json
 import sys
+import weakref
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -23,18 +24,30 @@ COHERENT, LEVEL = 0.15, 1.5  # mean coherence above which, and dB below which, f
 LEAST = 1e-12  # added to the far power, so that a silent far channel takes nothing away
 EDGE = 1e-3  # least sum of squared windows: at a clip's end it can be 1e-9, and rounding would be heard as a click
 HANN = np.hanning(WINDOW + 1)[:-1]  # periodic
+_last = None, None  # a weak reference to a wave, and its residual
 
 
 def signal(wave: np.ndarray, name: str) -> np.ndarray:
     """Return the signal ``name`` of SIGNALS, float32 (samples,), of a wave (samples, 2), or (samples, 1) for "near".
 
-    Raises NearfarError for another name, and for a residual that is silent.
+    The wave is not to be changed between two calls. Raises NearfarError for another name, and for a residual that is
+    silent.
     """
     if one_of("signal", name, SIGNALS) in CHANNELS:
         return wave[:, CHANNELS[name]]
-    left = residual(wave)
+    left = _residual_of(wave)
     if np.ptp(left) <= SILENCE * np.abs(wave).max():
         raise NearfarError("its residual is silent: the far channel holds all of the near one; remove the clip")
+    return left
+
+
+def _residual_of(wave):
+    """Return the residual of a wave, at once where it is the array of the last call: features of a clip take turns."""
+    global _last
+    known, left = _last
+    if known is None or known() is not wave:
+        left = residual(wave)
+        _last = weakref.ref(wave), left  # one assignment, so that threads do not mix two waves
     return left
 
 

@@ -173,6 +173,7 @@ def test_an_empty_folder_is_refused(pump, tmp_path, capsys):
     assert status == 2 and "no recording in it" in err
 
 
+@pytest.mark.slow
 def test_export_and_score_need_the_small_installation_alone(pump, tmp_path):
     env = small_installation(tmp_path)
     command, known = [sys.executable, "-m", "nearfar.cli"], {"env": env, "capture_output": True, "text": True}

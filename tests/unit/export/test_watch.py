@@ -149,6 +149,7 @@ def test_a_csv_of_something_else_is_refused_and_left_as_it_is(tmp_path, content)
     assert (tmp_path / "out.csv").read_text() == content
 
 
+@pytest.mark.slow
 def test_a_kill_at_any_byte_leaves_whole_recordings(tmp_path):
     path = tmp_path / "out.csv"
     journal = Journal(path, "m1")
@@ -166,6 +167,7 @@ def test_a_kill_at_any_byte_leaves_whole_recordings(tmp_path):
         assert content.startswith(path.read_bytes())
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_one_line_and_loses_nothing(pump, inbox, tmp_path):
     put(pump, inbox, 4)
     limit = len(",".join(journals.COLUMNS)) + 600  # a row or two
