@@ -1,5 +1,4 @@
-# A system as one file that scores without the workflow: `snakemake --cores 2 results/system5/model.nearfar`, then
-# `nearfar export`.
+# What a system's exported file takes from the other stages.
 
 
 def seen(wildcards):
@@ -70,26 +69,3 @@ def exported(wildcards):
         },
         "data": {key: DATA[key] for key in ("near", "far", "window", "hop")},
     }
-
-
-rule export:
-    input:
-        clips=of_machines("clips/train/{machine}.parquet"),
-        members=lambda w: list(learned(w).values()),
-        signals=lambda w: (
-            of_machines("signals/{machine}.json") if residual_members(w) else []
-        ),
-    output:
-        results("{system}/model.nearfar"),
-    log:
-        results("logs/export/{system}.log"),
-    localrule: True
-    conda:
-        "../envs/nearfar.yaml"
-    params:
-        about=exported,
-        machines=MACHINES,
-        members=lambda w: list(learned(w)),
-        sources=sources("workflow/scripts/export/export.py"),
-    script:
-        "../workflow/scripts/export/export.py"
