@@ -38,7 +38,7 @@ def card(place: str, channels: int, normals: Normals, ranks: dict[str, float], s
         "unusual": {
             "signal": signal,
             "picture": picture(unusual, -UNUSUAL, UNUSUAL, DEPARTURE),
-            "boxes": _boxes(found[signal], len(wave)),
+            "boxes": _boxes(found[signal], len(wave)) if found[signal].ratio > 1 else [],
         },
         "bands": departures(maps[signal], normals.statistics[signal], 0)[:, 0].round(2).tolist(),
         "detectors": _detectors(ranks, fallen),
@@ -71,8 +71,8 @@ def _detectors(ranks, fallen):
 def add_sounds(cards: list[dict], normals: Normals, channels: int, megabytes: float) -> dict[str, Any]:
     """Add sounds to the cards, as many as fit; return the compared normal clips by row, and what was left out.
 
-    What matters most comes first: the near signals in the order of the cards, the normal clips, the residuals, the far
-    signals. All have one gain, so that they compare by ear.
+    What matters most comes first: the near signals in the order of the cards, the normal clips, the residuals. All have
+    one gain, so that they compare by ear. Far signals are seen, not heard: they would cost as much as the residuals.
     """
     budget = Budget(megabytes)
     waves = [read_place(card["place"], channels) for card in cards]
@@ -89,8 +89,6 @@ def add_sounds(cards: list[dict], normals: Normals, channels: int, megabytes: fl
             "picture": shown,
             "sound": budget.take(sound(wave[:, 0], gain)),
         }
-    for signal in ("residual", "far") if channels > 1 else ():
-        for one, wave in zip(cards, waves, strict=True):
-            if not budget.refused:
-                one["sounds"][signal] = budget.take(sound(residual(wave) if signal == "residual" else wave[:, 1], gain))
+    for one, wave in zip(cards, waves, strict=True) if channels > 1 and not budget.refused else ():
+        one["sounds"]["residual"] = budget.take(sound(residual(wave), gain))
     return {"normals": compared, "silent": budget.refused}

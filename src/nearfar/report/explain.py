@@ -16,7 +16,8 @@ import numpy as np
 WIDTHS = (1, 4, 16)  # of rectangles, in bands
 LENGTHS = (1, 4, 16, 0)  # in windows of 32 ms; 0 is the whole clip
 USUAL = 99  # percentile of the normal clips' own largest values: what exceeds it stands out
-KEPT = 0.4  # of the peak: bands and windows below do not belong to what stands out
+KEPT = 0.4  # of the peak: windows below do not belong to what stands out
+KEPT_BANDS = 0.3  # and bands below
 VARIED = 8  # principal components of the levels of normal clips
 FOLDS = 5  # in which normal clips are held out
 LEAST = 0.25  # dB: the least spread of a band, so that a silent one does not rule
@@ -158,10 +159,10 @@ def explain(clip: np.ndarray, normal: Normal) -> Finding:
 
 
 def _bands(profile, first, last):
-    """Return the run of bands about the highest of ``first`` to ``last`` that keep KEPT of it; one may fail between."""
+    """Return the run of bands about the highest of ``first`` to ``last`` that keep KEPT_BANDS; two may fail between."""
     top = first + int(profile[first:last].argmax())
-    keeps = np.flatnonzero(profile >= KEPT * profile[top])
-    return next((run[0], run[1]) for run in _runs(keeps, gap=1) if run[0] <= top < run[1])
+    keeps = np.flatnonzero(profile >= KEPT_BANDS * profile[top])
+    return next((run[0], run[1]) for run in _runs(keeps, gap=2) if run[0] <= top < run[1])
 
 
 def _times(profile, length):

@@ -35,11 +35,11 @@ def _narrowed(values):
 
 
 def sound(wave: np.ndarray, gain: float) -> str:
-    """Return a signal (samples,) at 16 kHz, ``gain`` times as loud, as a data URI of an MP3 of about 40 kbit/s."""
+    """Return a signal (samples,) at 16 kHz, ``gain`` times as loud, as a data URI of an MP3 of about 30 kbit/s."""
     import soundfile
 
     file = io.BytesIO()  # MP3: every browser plays it, and an Ogg would bear a serial number drawn anew each time
-    with soundfile.SoundFile(file, "w", RATE, 1, format="MP3", subtype="MPEG_LAYER_III", compression_level=0.2) as mp3:
+    with soundfile.SoundFile(file, "w", RATE, 1, format="MP3", subtype="MPEG_LAYER_III", compression_level=0.5) as mp3:
         mp3.write(np.clip(wave * gain, -1, 1))
     return _uri("audio/mpeg", file.getvalue())
 

@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
+from explanations import band, click, covers, tone
 
 from nearfar.data.audio import RATE
 from nearfar.factory.mix import Clip, parts
 from nearfar.report.explain import Finding, departures, explain, normal_statistics
-from nearfar.report.spectra import BANDS, HERTZ, frames_as_seconds, log_mels
+from nearfar.report.spectra import BANDS, log_mels
 from nearfar.report.words import driven, sentence
 
 SECONDS, NORMAL, TESTED = 2.0, 48, 16
@@ -16,56 +17,6 @@ SAMPLES = int(SECONDS * RATE)
 def simulated(machine, split, number):
     clip = Clip(machine, "target" if number % 6 == 5 else "source", split, "normal", number)
     return sum(parts(clip, SECONDS, 0, noise_sources=4)).T
-
-
-def tone(rng, level):
-    """A tone over a part of the clip."""
-    hertz, start, end = np.exp(rng.uniform(np.log(200), np.log(6000))), *stretch(rng)
-    wave = np.zeros(SAMPLES)
-    wave[start:end] = np.sqrt(2) * level * np.sin(2 * np.pi * hertz * np.arange(end - start) / RATE)
-    return wave, (hertz, hertz), [(start, end)]
-
-
-def band(rng, level):
-    """A band of noise over a part of the clip."""
-    low, (start, end) = np.exp(rng.uniform(np.log(200), np.log(4000))), stretch(rng)
-    high = low * rng.uniform(1.3, 2)
-    spectrum = np.fft.rfft(rng.standard_normal(end - start))
-    hertz = np.fft.rfftfreq(end - start, 1 / RATE)
-    spectrum[(hertz < low) | (hertz > high)] = 0
-    noise = np.fft.irfft(spectrum, end - start)
-    wave = np.zeros(SAMPLES)
-    wave[start:end] = level * noise / noise.std()
-    return wave, (low, high), [(start, end)]
-
-
-def click(rng, level):
-    """One to three clicks of 10 ms."""
-    wave, times = np.zeros(SAMPLES), []
-    for start in rng.integers(0, SAMPLES - 1000, rng.integers(1, 4)):
-        wave[start : start + 400] += 10 * level * rng.standard_normal(400) * np.exp(-np.arange(400) / 80)
-        times.append((start, start + 160))
-    return wave, None, times
-
-
-def stretch(rng):
-    start = int(rng.uniform(0, 0.5) * SAMPLES)
-    return start, start + int(rng.uniform(0.3, 0.5) * SAMPLES)
-
-
-def covers(finding, hertz, times):
-    """Return whether a finding covers half of a fault's band and half of its time."""
-    low, high = (HERTZ[edge] for edge in finding.bands)
-    named = [frames_as_seconds(*time, SAMPLES) for time in finding.times]
-    heard = sum(
-        max(0, min(end, last / RATE) - max(start, first / RATE)) for first, last in times for start, end in named
-    )
-    in_time = heard >= 0.5 * sum(last - first for first, last in times) / RATE
-    if hertz is None:  # a click has all bands
-        return in_time
-    if hertz[0] == hertz[1]:
-        return in_time and low <= hertz[0] <= high
-    return in_time and min(high, hertz[1]) - max(low, hertz[0]) >= 0.5 * (hertz[1] - hertz[0])
 
 
 @pytest.fixture(scope="module", params=["fan", "slider"])
@@ -83,11 +34,11 @@ def test_the_named_band_and_time_cover_the_fault(machine, fault):
     rng, found = np.random.default_rng(1), []
     for wave in clips * 2:
         level = wave[:, 0].std() * 10 ** (rng.uniform(-10, 0) / 20)
-        added, hertz, times = fault(rng, level)
+        added, hertz, times = fault(rng, SAMPLES, level)
         finding = explain(log_mels(wave + added[:, None] * [1, 0.3])["near"], normal)
         if finding.ratio > 1:
             assert finding.decibels > 0
-            found.append(covers(finding, hertz, times))
+            found.append(covers(finding, hertz, times, SAMPLES))
     assert len(found) >= 20, "detected too few"
     assert np.mean(found) >= 0.8, f"{np.mean(found):.2f} of {len(found)}"
 
