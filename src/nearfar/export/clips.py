@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+
 from nearfar.data.audio import RATE
 from nearfar.data.dataset import AUDIO
 from nearfar.data.recordings import Recording, probe, read_window, windows
@@ -37,6 +39,7 @@ class Row(NamedTuple):
         """Return what is told of the clip, by the names of the columns; None of what there is not."""
         score, threshold, p = self.scored[1:4] if self.scored else (None, None, None)
         ranks = dict(self.scored.ranks[:REASONS]) if self.scored else {}
+        threshold = None if threshold == np.inf else threshold  # of a rate that so few training clips cannot show
         told = {"clip": self.clip, "start": self.start, "machine": self.machine, "score": score}
         told |= {"threshold": threshold, "decision": self.decision, "p": p}
         return told | {"reasons": {name: round(rank, 3) for name, rank in ranks.items()}, "note": self.note}

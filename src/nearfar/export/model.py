@@ -92,7 +92,10 @@ class Model:
             self.bundle.refuse_unknown(machine)
             with tempfile.TemporaryDirectory(prefix="nearfar-") as place:
                 self.bundle.extract(f"machines/{machine}", place)
-                self.known[machine] = Machine(machine, self.about, Path(place, "machines", machine))
+                try:
+                    self.known[machine] = Machine(machine, self.about, Path(place, "machines", machine))
+                except KeyError as error:  # of a development version of the same format
+                    raise NearfarError(f"{self.bundle.path}: says nothing of {error}; export it again") from error
         return self.known[machine]
 
     def refuse_other(self, rate: int, channels: int) -> None:

@@ -161,3 +161,13 @@ def test_a_machine_that_could_not_be_learned_is_left_out(whole, tmp_path):
     assert "no machine was learned; too few clips" in refusal(
         lambda: export_system(tmp_path / "b.nearfar", about, **given)
     )
+
+
+def test_a_model_that_lacks_a_setting_is_refused_by_its_name(whole, tmp_path):
+    bundle = Bundle(whole)
+    bundle.extract("machines", tmp_path)
+    about = {key: value for key, value in bundle.model.items() if key != "decision"}
+    members = {name: tmp_path / name for name in bundle.digests if name.startswith("machines/")}
+    write_bundle(tmp_path / "old.nearfar", about, members)
+    said = refusal(load(tmp_path / "old.nearfar").fitted, "alpha")
+    assert said == f"{tmp_path / 'old.nearfar'}: says nothing of 'decision'; export it again"

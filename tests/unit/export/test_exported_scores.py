@@ -186,3 +186,11 @@ def test_export_and_score_need_the_small_installation_alone(pump, tmp_path):
     done = subprocess.run([*command, "score", str(out), str(clip), "--json"], check=False, **known)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["score"] == pytest.approx(batch_of(pump)["level"][clip.name], abs=1e-9)
+
+
+def test_a_rate_that_the_training_clips_cannot_show_has_no_threshold(pump, capsys, monkeypatch):
+    monkeypatch.setattr("nearfar.export.model.threshold_at", lambda *_: np.inf)
+    clip = clips_beside(pump)[0]
+    _, out, _ = run(capsys, pump, clip, "--json")
+    assert json.loads(out)["threshold"] is None and json.loads(out)["decision"] == "normal"
+    assert "≤ inf" in run(capsys, pump, clip)[1]
