@@ -15,7 +15,7 @@ REASON = os.environ.get("NO_SLURM", "run it by `make test-slurm`")
 pytestmark = pytest.mark.skipif(REASON != "", reason=f"no SLURM: {REASON}")
 
 TARGET = "results/one/eval.csv"
-REMOTE = Counter(clips=2, feature=2, detect=4)
+REMOTE = Counter(clips=4, feature=2, detect=4)
 FIELDS = ("JobID", "State", "NodeList", "RestartCnt", "MinMemory", "TimeLimit", "Comment", "Name")
 OFTEN = ["--slurm-init-seconds-before-status-checks", "5", "--seconds-between-status-checks", "5"]
 OFTEN += ["--latency-wait", "20", "--slurm-status-command", "squeue"]  # there is no accounting
@@ -107,7 +107,7 @@ def test_a_job_and_a_node_die(local, submitted):
     os.kill(int(Path(os.environ["SLURM_TEST"], "n2.pid").read_text()), signal.SIGKILL)
     jobs = submitted.finish()
     assert outputs(submitted.project.folder) == local
-    assert Counter(job["State"] for job in jobs) == {"COMPLETED": 8, "CANCELLED": 1}
+    assert Counter(job["State"] for job in jobs) == {"COMPLETED": 10, "CANCELLED": 1}
     assert Counter(job_rule(job) for job in jobs if job["State"] == "COMPLETED") == REMOTE
     again = {job["JobID"] for job in jobs if job["RestartCnt"] != "0"}
     assert again == {doomed["n2"]["JobID"]}
