@@ -1,6 +1,7 @@
 """From what is known of each machine to one page, complete in itself."""
 
 import json
+from collections import Counter
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -57,7 +58,7 @@ def _with_charts(known):
     """Return what is known of a machine with what its drawings and first figures need."""
     rows = known["rows"]
     scores = [row["score"] for row in rows]
-    usual = next(row["threshold"] for row in rows if known["windows"] == 1 or row["score"] is not None)
+    ((usual, _),) = Counter(row["threshold"] for row in rows).most_common(1)  # of the commonest length, as training is
     place = {row["id"]: row for row in rows}
     for card in known["cards"]:
         card["row"] = place[card["row"]]
