@@ -10,11 +10,12 @@ from typing import Self
 import numpy as np
 
 from nearfar.data.clips import read_clips
+from nearfar.data.domains import present
 from nearfar.errors import NearfarError, error_prefix
 from nearfar.jobs.faults import faults, without_faults
 from nearfar.jobs.files import read_table
 
-Truth = dict[str, tuple[str, str, str]]  # from a clip's file name to its section, label and domain
+Truth = dict[str, tuple[str, str, str | None]]  # from a clip's file name to its section, label and domain
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,7 +139,8 @@ def sections_of(
     files, scores, decisions: (clips,) in any order; both_domains: whether each section must have clips of both, as the
     challenge's have. Raises NearfarError where scores and truth do not name the same clips, for a score that is not
     finite, a decision other than 0 and 1, and where a section lacks one of the two kinds of clip, normal and anomaly,
-    of a domain that it has clips of.
+    of a domain that it has clips of. Clips that name no domain are of the only one that others name, source where none
+    does; beside clips of two they are refused.
     """
     files = np.asarray(files, object)
     with error_prefix(machine):
@@ -153,10 +155,18 @@ def sections_of(
         here = facts[:, 0] == section
         chosen = order[here]
         decision = None if decisions is None else decisions[chosen]
-        conditions = facts[here, 1] == "anomaly", facts[here, 2] == "target"
+        conditions = facts[here, 1] == "anomaly", _targets(machine, files[chosen], facts[here, 2])
         found.append(Section(machine, section, files[chosen], scores[chosen], *conditions, decision))
         _refuse_missing(found[-1], both_domains)
     return found
+
+
+def _targets(machine, files, domains):
+    """Return which clips (clips,) are of the target domain."""
+    named, nameless = present(domains), [file for file, d in zip(files, domains, strict=True) if d is None]
+    if nameless and len(named) == 2:
+        raise NearfarError(f"{machine}: {nameless[0]} has no domain, other clips are of two; name all alike")
+    return np.full(len(files), named == ["target"]) if nameless else domains == "target"
 
 
 def refuse_mismatch(place: str | Path, files: Iterable[str], others: Iterable[str], of: str) -> None:

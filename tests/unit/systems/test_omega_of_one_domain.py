@@ -70,6 +70,18 @@ def test_omega_is_the_harmonic_mean_of_auc_and_pauc(domain):
         assert found == pytest.approx(harmonic(area, partial))
 
 
+@pytest.mark.parametrize("domain", ["source", "target"])
+def test_clips_without_a_domain_are_of_the_only_one_that_others_name(domain):
+    part, mixed = section("fan", [domain]), section("fan", [domain, None, None])
+    assert np.array_equal(mixed.target, part.target) and mixed.absent == part.absent
+    assert evaluate([mixed]) == evaluate([part])
+
+
+def test_clips_without_a_domain_beside_clips_of_two_are_refused():
+    with pytest.raises(NearfarError, match="^fan: 06.wav has no domain, other clips are of two; name all alike$"):
+        section("fan", ["source", "target", None])
+
+
 def test_decisions_are_judged_in_the_domain_there_is():
     part = section("fan", ["source"])
     hits = ((part.decision == 1) & part.anomalous).sum()
