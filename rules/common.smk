@@ -78,9 +78,8 @@ def machine_folders():
     if sets and workflow.is_main_process and "download" not in sys.argv[1:]:
         challenge.refuse_absent(root, sets)
     found = challenge.folders(root, sets) if sets else dataset.folders(root)
-    ours = Path(
-        results("clips")
-    ).absolute()  # has train/ and test/, and results may lie among the data
+    # our clip tables lie in train/ and test/, too, and results may lie among the data
+    ours = Path(results("clips")).absolute()
     return {
         machine: str(folder)
         for machine, folder in found.items()

@@ -13,11 +13,11 @@ from nearfar.data.places import PART, place_of
 from nearfar.data.recordings import Heard, Recording, probe, scan, windows
 from nearfar.data.skipped import window_name
 from nearfar.data.tables import Entry
+from nearfar.detectors.limits import FLOOR
 from nearfar.errors import NearfarError
 from nearfar.jobs.digests import digest, together
 from nearfar.jobs.progress import bar
 
-FLOOR = 10  # training clips: fewer say nothing of what is usual
 SHOWN = 5  # faults that an error names
 
 Fault = tuple[str, str]  # the recording, or a window of it, and why it is left out
