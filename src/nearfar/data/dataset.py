@@ -17,6 +17,7 @@ SETS = ("", "raw", "dev_data/raw", "eval_data/raw")
 SPLITS = ("train", "test")
 NO_MACHINES = {"__MACOSX", "lost+found"}  # what unpacking and disks leave behind
 AUDIO = {".wav", ".wave", ".flac", ".aif", ".aiff", ".aifc", ".w64", ".rf64", ".mp3", ".m4a", ".ogg", ".opus"}
+FLOOR = 10  # training clips of a machine: fewer say nothing of what is usual
 LONGEST_NAME = 150  # bytes of a machine's name: files are named after it and a detector or view, of 255 in all
 
 

@@ -9,11 +9,11 @@ import pyarrow as pa
 from nearfar.data.audio import RATE
 from nearfar.data.channels import doubts
 from nearfar.data.clips import HARMLESS, table_of, warn
+from nearfar.data.dataset import FLOOR
 from nearfar.data.places import PART, place_of
 from nearfar.data.recordings import Heard, Recording, probe, scan, windows
 from nearfar.data.skipped import window_name
 from nearfar.data.tables import Entry
-from nearfar.detectors.limits import FLOOR
 from nearfar.errors import NearfarError
 from nearfar.jobs.digests import digest, together
 from nearfar.jobs.progress import bar

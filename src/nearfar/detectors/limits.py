@@ -5,11 +5,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from nearfar.data.dataset import FLOOR
 from nearfar.data.domains import present, settled
 from nearfar.detectors.crossfit import load
 from nearfar.errors import NearfarError
-
-FLOOR = 10  # training clips: fewer say nothing of what is usual
 
 
 class Fit(NamedTuple):
