@@ -13,8 +13,8 @@ class NearfarError(Exception):
         super().__init__(one_line(text))
 
 
-class UnwritableError(NearfarError):
-    """A disk or folder that takes no file: no fault of a machine's recordings."""
+class SetupError(NearfarError):
+    """What no recording is to blame for: a disk or folder that takes no file, a device that is not there."""
 
 
 def one_line(text: str, most: int = LONGEST) -> str:

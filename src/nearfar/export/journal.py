@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from nearfar.errors import NearfarError, UnwritableError
+from nearfar.errors import NearfarError, SetupError
 from nearfar.export.clips import Row
 from nearfar.jobs.files import writing
 from nearfar.jobs.locks import locked
@@ -97,7 +97,7 @@ class Journal:
                 while data:
                     data = data[os.write(self.file, data) :]
                 os.fsync(self.file)
-        except UnwritableError:
+        except SetupError:
             os.ftruncate(self.file, before)
             raise
 

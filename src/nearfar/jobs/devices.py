@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from itertools import takewhile
 from pathlib import Path
 
-from nearfar.errors import NearfarError
+from nearfar.errors import SetupError
 from nearfar.jobs.locks import locked
 
 POLL = 0.2  # seconds between two looks at the devices that others hold
@@ -35,7 +35,7 @@ def leased(device: str) -> Iterator[None]:
     before, names = os.environ.get("CUDA_VISIBLE_DEVICES"), visible()
     if not names:
         said = "is not set" if before is None else f"is {before!r}"
-        raise NearfarError(
+        raise SetupError(
             f"device: {device!r}, but no GPU is visible here (CUDA_VISIBLE_DEVICES {said}); set it to 'cpu', or that "
             f"variable to what nvidia-smi lists"
         )
@@ -88,7 +88,7 @@ def use_device(device: str) -> None:
     import torch
 
     if not torch.cuda.is_available():
-        raise NearfarError(f"device: {device!r} is not to be had here; set it to 'cpu' or run on a machine with a GPU")
+        raise SetupError(f"device: {device!r} is not to be had here; set it to 'cpu' or run on a machine with a GPU")
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it torch refuses: cuBLAS adds in any order
     torch.use_deterministic_algorithms(True)
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from nearfar.errors import NearfarError, UnwritableError
+from nearfar.errors import NearfarError, SetupError
 
 UMASK = os.umask(0)
 os.umask(UMASK)
@@ -79,7 +79,7 @@ def writing(path: str | Path) -> Iterator[None]:
         if error.errno not in UNWRITABLE:
             raise
         reason = os.strerror(error.errno).lower()
-        raise UnwritableError(f"{path}: cannot be written ({reason}); make room or choose another folder") from error
+        raise SetupError(f"{path}: cannot be written ({reason}); make room or choose another folder") from error
 
 
 def refuse_unwritable(folder: str | Path) -> None:

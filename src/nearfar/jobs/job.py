@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from nearfar.data.dataset import skips
-from nearfar.errors import NearfarError, UnwritableError
+from nearfar.errors import NearfarError, SetupError
 from nearfar.jobs.digests import digest, together
 from nearfar.jobs.faults import faults, write_faults
 from nearfar.jobs.files import append_text, writing
@@ -42,7 +42,7 @@ def logged(snakemake: Any) -> Iterator[None]:
         finally:
             running.clear()  # a bar that is still open closes later, and must not have the last word
         append_text(log, "done\n")
-    except UnwritableError as error:
+    except SetupError as error:
         _stop(f"nearfar: {error}", log)
     except NearfarError as error:
         if skipping:
