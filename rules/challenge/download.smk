@@ -94,7 +94,11 @@ rule verify:
     params:
         folders=FOLDERS,
         expected=challenge.expected(SETS),
-        fingerprints=lambda w: list(map(fingerprint, FOLDERS)),
+        fingerprints=lambda w: [
+            fingerprint(machine, split)
+            for machine in FOLDERS
+            for split in dataset.SPLITS
+        ],
         sources=sources("workflow/scripts/challenge/verify.py"),
     script:
         "../../workflow/scripts/challenge/verify.py"
