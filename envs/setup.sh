@@ -5,9 +5,11 @@ cd "$(dirname "$0")/.."
 python=.venv/bin/python
 [ -x $python ] || "${PYTHON:-python3}" -m venv .venv
 [ -x .venv/bin/uv ] || $python -m pip install --quiet --disable-pip-version-check uv
-# Compiled once here: where Python may not write bytecode, every job would compile every module that it imports.
-.venv/bin/uv pip install --quiet --compile-bytecode --python $python ${PIP_FIND_LINKS:+--find-links "$PIP_FIND_LINKS"} \
+.venv/bin/uv pip install --quiet --python $python ${PIP_FIND_LINKS:+--find-links "$PIP_FIND_LINKS"} \
     -r envs/requirements.txt setuptools
+# Compiled once here: where Python may not write bytecode, every job would compile every module that it imports. What none
+# of them imports is half of it all.
+$python -m compileall -q -j 0 -x '/(tests?|pip|transformers/models)/' .venv/lib
 .venv/bin/uv pip install --quiet --python $python --no-deps --no-build-isolation -e .
 # torchaudio's native library is built against one torch; beside another it cannot load, and nearfar needs none of it.
 $python -c 'import torchaudio' 2>/dev/null || {
