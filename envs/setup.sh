@@ -8,8 +8,8 @@ python=.venv/bin/python
 .venv/bin/uv pip install --quiet --python $python ${PIP_FIND_LINKS:+--find-links "$PIP_FIND_LINKS"} \
     -r envs/requirements.txt setuptools
 # Compiled once here: where Python may not write bytecode, every job would compile every module that it imports. What none
-# of them imports is half of it all.
-$python -m compileall -q -j 0 -x '/(tests?|pip|transformers/models)/' .venv/lib
+# of them imports is half of it all; a file for a newer Python stays as it is.
+$python -m compileall -qq -j 0 -x '/(tests?|pip|transformers/models)/' .venv/lib || true
 .venv/bin/uv pip install --quiet --python $python --no-deps --no-build-isolation -e .
 # torchaudio's native library is built against one torch; beside another it cannot load, and nearfar needs none of it.
 $python -c 'import torchaudio' 2>/dev/null || {
