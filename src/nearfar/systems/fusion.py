@@ -44,10 +44,34 @@ def train_ranks(scores: np.ndarray, training: np.ndarray) -> np.ndarray:
     ordered, values = np.sort(training), np.unique(training)
     middle = np.searchsorted(ordered, values, "left") + np.searchsorted(ordered, values, "right") - 1
     inside = np.interp(scores, values, middle / (2 * max(len(ordered) - 1, 1)))
-    scale = max(training.std(), 1e-12)
-    above = np.log1p(np.maximum(scores - ordered[-1], 0) / scale)
-    below = np.log1p(np.maximum(ordered[0] - scores, 0) / scale)
-    return inside + above - below
+    return inside + _tail(scores - ordered[-1], training) - _tail(ordered[0] - scores, training)
+
+
+def own_ranks(training: np.ndarray) -> np.ndarray:
+    """Return the ranks of the ``training`` scores (n,), each by ``train_ranks`` among the others.
+
+    A normal clip that is new may be beyond all of them, so a training clip must be able to be, too: ranked among all,
+    itself included, it has 1 at most, and where detectors are fused more than α of the new ones get p ≤ α (docs/method.md,
+    Decision).
+    """
+    values, place, counts = np.unique(training, return_inverse=True, return_counts=True)
+    if len(values) == 1:
+        return np.full(len(training), 0.5)
+    middle = np.cumsum(counts) - (counts + 1) / 2  # of all clips; those above one lose half a place or one without it
+    low, high = np.r_[values[:1], values[:-1]], np.r_[values[1:], values[-1:]]  # the neighbours of each value
+    start, end = np.r_[middle[1] - 1, middle[:-1]], np.r_[middle[1:] - 1, middle[-2]]
+    alone = start + (end - start) * (values - low) / (high - low)
+    ranks = np.where(counts > 1, middle - 0.5, alone) / max(len(training) - 2, 1)
+    for outer, inner, sign in ((0, 1, -1), (-1, -2, 1)):
+        if counts[outer] == 1:
+            others = training[training != values[outer]]
+            ranks[outer] += sign * _tail(abs(values[outer] - values[inner]), others)
+    return ranks[place]
+
+
+def _tail(distance, training):
+    """Return what a rank has beyond the outermost of the training scores, so far from it."""
+    return np.log1p(np.maximum(distance, 0) / max(training.std(), 1e-12))
 
 
 def fuse(
@@ -64,10 +88,8 @@ def fuse(
     the paper's; "train" against the training scores, so that one new clip can be scored. The level always is of
     ``train`` ranks, the threshold the ``percentile`` of the training clips' own.
     """
-    level, training = (
-        weighted({name: train_ranks(scores[name], train[name]) for name in weights}, weights)
-        for scores in (test, train)
-    )
+    level = weighted({name: train_ranks(test[name], train[name]) for name in weights}, weights)
+    training = weighted({name: own_ranks(train[name]) for name in weights}, weights)
     score = level if ranks == "train" else weighted({name: test_ranks(test[name]) for name in weights}, weights)
     return Fused(score, level, training, np.percentile(training, percentile))
 
@@ -88,11 +110,11 @@ def fuse_families(
     """
     combined = COMBINED[one_of("combine", combine, COMBINED)]
 
-    def fused(scores):
-        ranks = {name: train_ranks(scores[name], train[name]) for name in scores}
+    def fused(ranks):
         return combined(np.stack([np.mean([ranks[name] for name in family], axis=0) for family in families.values()]))
 
-    training, level = fused(train), fused(test)
+    training = fused({name: own_ranks(scores) for name, scores in train.items()})
+    level = fused({name: train_ranks(scores, train[name]) for name, scores in test.items()})
     return Fused(level, level, training, np.percentile(training, percentile))
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from nearfar.systems.alarms import p_values, threshold
+from nearfar.systems.fusion import fuse, fuse_families
 
 NONE = {"percentile": 90, "false_alarm": None, "fdr": None}
 
@@ -63,3 +64,20 @@ def test_nothing_is_discovered_where_nothing_is_rare():
 
 def test_the_paper_s_is_a_percentile_of_the_training_scores():
     assert threshold(np.arange(101.0), np.zeros(3), **NONE) == 90.0
+
+
+@pytest.mark.parametrize("members", [2, 8])
+@pytest.mark.parametrize("families", [False, True])
+def test_fused_scores_of_normal_clips_are_alarms_at_the_rate_or_less(families, members):
+    rng, rates, p, names = np.random.default_rng(4), np.array([0.01, 0.05, 0.1]), [], [f"d{k}" for k in range(members)]
+    for _ in range(150):
+        train, test = ({name: rng.exponential(size=count) for name in names} for count in (119, 100))
+        if families:
+            fused = fuse_families(train, test, {name: [name] for name in names}, combine="soft_maximum", percentile=90)
+        else:
+            fused = fuse(train, test, dict.fromkeys(names, 1 / members), ranks="test", percentile=90)
+        p.append(p_values(fused.level, fused.training))
+    found = (np.array(p)[:, :, None] <= rates + 1e-12).mean(axis=1)
+    error = found.std(axis=0) / np.sqrt(len(p))
+    assert (found.mean(axis=0) <= rates + 3 * error).all(), found.mean(axis=0)
+    assert (found.mean(axis=0) >= 0.75 * np.floor(rates * 120) / 120 - 3 * error).all(), found.mean(axis=0)

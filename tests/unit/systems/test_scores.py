@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from nearfar.detectors import normalization
-from nearfar.systems.fusion import COMBINED, fuse, fuse_families, test_ranks, train_ranks
+from nearfar.systems.fusion import COMBINED, fuse, fuse_families, own_ranks, test_ranks, train_ranks
 from nearfar.systems.weights import members_of, weights_of
 
 test_ranks.__test__ = False  # its name is the configuration's word, not a test's
@@ -69,6 +69,19 @@ def test_ranks_among_training_scores_increase_beyond_the_largest(rng):
     assert train_ranks(training[:1], training) == train_ranks(np.append(training[0], 99.0), training)[0]
 
 
+@pytest.mark.parametrize("decimals", [9, 1, 0])
+@pytest.mark.parametrize("count", [3, 4, 10, 41])
+def test_a_training_clip_is_ranked_among_the_others(rng, count, decimals):
+    training = rng.standard_normal(count).round(decimals)
+    others = [np.delete(training, i) for i in range(count)]
+    by_hand = [train_ranks(training[[i]], others[i])[0] for i in range(count)]
+    np.testing.assert_allclose(own_ranks(training), by_hand, atol=1e-12)
+
+
+def test_equal_training_scores_have_the_middle_rank():
+    assert own_ranks(np.ones(7)).tolist() == train_ranks(np.ones(1), np.ones(6)).tolist() * 7
+
+
 def test_the_core_shares_what_the_others_leave():
     assert weights_of({"raw": 0.7}, ["m", "f"]) == pytest.approx({"m": 0.15, "f": 0.15, "raw": 0.7})
     assert weights_of({"raw": 1.0}, ["m", "f"]) == {"raw": 1.0}
@@ -82,8 +95,9 @@ def test_fusion_by_hand():
     np.testing.assert_allclose(
         fused.score, 0.75 * np.array([0.25, 0.5, 0.75, 1]) + 0.25 * np.array([0.75, 0.25, 0.5, 1])
     )
-    np.testing.assert_allclose(fused.training, np.linspace(0, 1, 10))
-    np.testing.assert_allclose(fused.threshold, 0.9)
+    beyond = np.log1p(1 / np.std(np.arange(9)))
+    np.testing.assert_allclose(fused.training, [-beyond, *(np.arange(8) + 0.5) / 8, 1 + beyond])
+    np.testing.assert_allclose(fused.threshold, np.percentile(fused.training, 90))
     assert list(fused.decision) == [0, 0, 0, 1]
     by_train = fuse(train, test, weights, ranks="train", percentile=90)
     np.testing.assert_allclose(by_train.score[:3], [1 / 12 + 0.25, 7 / 36, 11 / 36])
