@@ -14,7 +14,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     for add in COMMANDS:
         add(commands)
-    arguments = parser.parse_args(argv)
+    arguments, late = parser.parse_known_args(argv)
+    if late and (not hasattr(arguments, "files") or any(word.startswith("--") for word in late)):
+        parser.error(f"unrecognized arguments: {' '.join(late)}")
+    if late:
+        arguments.files += late  # files after an option, which argparse loses where it has met none before
     try:
         return arguments.run(arguments) or 0
     except NearfarError as error:

@@ -70,13 +70,16 @@ def distance(centred: np.ndarray, basis: np.ndarray, variances: np.ndarray, rest
 
 
 def principal(centred: np.ndarray, components: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the first principal directions (components, d) of centred clips (n, d), signs fixed, and variances."""
+    """Return the first principal directions (components, d) of centred clips (n, d), signs fixed, and variances.
+
+    The directions are float32, as clips' vectors are: they are most of what a fit keeps.
+    """
     n, d = centred.shape
     values, vectors = np.linalg.eigh(_smaller_gram(centred))
     values, vectors = values[: -components - 1 : -1], vectors[:, : -components - 1 : -1]
     basis = vectors.T if d <= n else (vectors / np.sqrt(np.maximum(values, 1e-300))).T @ centred
     signs = np.sign(basis[np.arange(components), np.abs(basis).argmax(axis=1)])
-    return basis * signs[:, None], values / n
+    return (basis * signs[:, None]).astype(np.float32), values / n
 
 
 def refuse_few(components: int, view: np.ndarray, most: int) -> None:

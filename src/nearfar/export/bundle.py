@@ -134,6 +134,8 @@ class Bundle:
             return parse_json(text.decode())
 
     def _info(self, name: str, most: int) -> zipfile.ZipInfo:
+        if name not in self.archive.NameToInfo:
+            raise NearfarError(f"lacks {name}; {COPY}")
         info = self.archive.getinfo(name)
         if info.file_size > most or info.compress_type not in PACKED or info.flag_bits & 1:
             raise NearfarError(f"{name} in it is too large, encrypted or packed otherwise; {COPY}")
@@ -145,14 +147,7 @@ class Bundle:
         with error_prefix(self.path):
             try:
                 yield
-            except (
-                zipfile.BadZipFile,
-                zlib.error,
-                EOFError,
-                NotImplementedError,
-                UnicodeDecodeError,
-                OSError,
-            ) as error:
+            except DAMAGED as error:
                 raise NearfarError(f"cut, changed or no file of nearfar export ({error}); {COPY}") from error
             except (KeyError, TypeError, AttributeError) as error:
                 raise NearfarError(f"no file of nearfar export ({error}); give one that it made") from error

@@ -74,27 +74,37 @@ def score_file(model: Model, path: str | Path, machine: str | None = None, name:
     """Return a row of a recording, or of each of its windows where the system is one of windows.
 
     machine: whose recording it is, by default the only one, or the one after which its folder is named; name: what the
-    rows call it, by default its path. What cannot be scored is a row with its reason.
+    rows call it, by default its path. What cannot be scored is a row with its reason; raises NearfarError where it is
+    the model that is damaged.
     """
     name = one_line(str(path) if name is None else name, most=1 << 16)
-    rows, known = [], machine or ""
+    known = machine or ""
     try:
         known = model.machine_of(machine or folder_machine(path, model.machines))
-        info = probe(path)
-        model.refuse_other(info.rate, info.channels)
-        window, hop = model.made_of["window"], model.made_of["hop"]
-        starts = [None] if window is None else windows(info.resampled / RATE, window, hop or window)
-        _refuse_long(model, window or info.seconds)
+        starts = _starts(model, path)
     except NearfarError as error:
         return [Row(name, None, known, None, _reason(error, path))]
-    for start in starts:
-        clip = name if start is None else f"{name}@{start:010.3f}"
-        try:
-            wave = read_window(Recording(path, model.made_of["near"], model.made_of["far"]), start or 0.0, window)
-            rows.append(Row(clip, start, known, model.score_heard(wave, known, str(path)), ""))
-        except NearfarError as error:
-            rows.append(Row(clip, start, known, None, _reason(error, path)))
-    return rows
+    model.read(known)  # what is wrong with the model is no fault of the recording's
+    return [_score_window(model, path, known, name, start) for start in starts]
+
+
+def _starts(model, path):
+    """Return the starts of a recording's windows, None alone where it is scored whole; raise NearfarError if unfit."""
+    info = probe(path)
+    model.refuse_other(info.rate, info.channels)
+    window, hop = model.made_of["window"], model.made_of["hop"]
+    _refuse_long(model, window or info.seconds)
+    return [None] if window is None else windows(info.resampled / RATE, window, hop or window)
+
+
+def _score_window(model, path, machine, name, start):
+    clip = name if start is None else f"{name}@{start:010.3f}"
+    recording = Recording(path, model.made_of["near"], model.made_of["far"])
+    try:
+        wave = read_window(recording, start or 0.0, model.made_of["window"])
+        return Row(clip, start, machine, model.score_heard(wave, machine, str(path)), "")
+    except NearfarError as error:
+        return Row(clip, start, machine, None, _reason(error, path))
 
 
 def folder_machine(path: str | Path, machines: list[str]) -> str | None:

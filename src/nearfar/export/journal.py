@@ -29,6 +29,8 @@ class Journal:
     def __init__(self, path: str | Path, model: str) -> None:
         self.path, self.model = Path(path), model
         self.known, self.p_values = set(), defaultdict(list)
+        if self.path.exists() and not self.path.is_file():
+            raise NearfarError(f"{path}: is there, and no file; give --out the name of a csv")
         with writing(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self.lock = locked(self.path)

@@ -86,6 +86,10 @@ class Model:
         self.bundle.refuse_unknown(machine)
         return machine
 
+    def read(self, machine: str) -> None:
+        """Read what scores a machine's clips, unless that is done; raises NearfarError for a damaged file."""
+        self.fitted(machine), self._listeners
+
     def fitted(self, machine: str) -> "Machine":
         """Return what was learned of a machine."""
         if machine not in self.known:
@@ -101,12 +105,12 @@ class Model:
     def refuse_other(self, rate: int, channels: int) -> None:
         """Raise NearfarError for a rate (Hz) or a number of channels that no recording had which this is made of."""
         for value, known, what in (
-            (rate, self.made_of["rates"], "{} Hz"),
-            (channels, self.made_of["channels"], "{} channels"),
+            (rate, self.made_of["rates"], lambda hertz: f"{hertz} Hz"),
+            (channels, self.made_of["channels"], lambda count: f"{count} channel{'s' * (count != 1)}"),
         ):
             if value not in known:
-                those = " and ".join(what.format(one) for one in known)
-                raise NearfarError(f"has {what.format(value)}, and the model is made of {those}; record it like these")
+                those = " and ".join(map(what, known))
+                raise NearfarError(f"has {what(value)}, and the model is made of {those}; record it like these")
 
     @cached_property
     def _listeners(self):

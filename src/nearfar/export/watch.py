@@ -35,8 +35,11 @@ class Watcher:
     def look(self) -> Iterator[list[Row]]:
         """Score what has arrived since the last look, the oldest first; yield the rows of each recording.
 
-        They are in the journal by then. Raises NearfarError where the journal cannot be written.
+        They are in the journal by then. Raises NearfarError where the journal cannot be written, the model is damaged
+        or the folder is gone.
         """
+        if not self.folder.is_dir():
+            raise NearfarError(f"{self.folder}: is gone; put it back and watch it again, nothing is scored twice")
         before, now = self.waiting, time.monotonic()
         seen = self._seen()
         before = {one: before[one] for one in before.keys() & seen.keys() if before[one][0] == seen[one]}

@@ -51,8 +51,7 @@ def own_ranks(training: np.ndarray) -> np.ndarray:
     """Return the ranks of the ``training`` scores (n,), each by ``train_ranks`` among the others.
 
     A normal clip that is new may be beyond all of them, so a training clip must be able to be, too: ranked among all,
-    itself included, it has 1 at most, and where detectors are fused more than α of the new ones get p ≤ α (docs/method.md,
-    Decision).
+    itself included, it has 1 at most, and of detectors that are fused more than α of the new ones get p ≤ α.
     """
     values, place, counts = np.unique(training, return_inverse=True, return_counts=True)
     if len(values) == 1:

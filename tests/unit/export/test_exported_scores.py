@@ -2,6 +2,7 @@ import io
 import json
 import subprocess
 import sys
+import zipfile
 
 import numpy as np
 import pytest
@@ -89,7 +90,7 @@ def test_what_was_made_otherwise_is_refused(model):
     wave = noise(("other",)).astype(np.float32)
     assert "has 48000 Hz, and the model is made of 16000 Hz" in refusal(model, wave, 48000)
     assert "has 3 channels, and the model is made of 2 channels" in refusal(model, np.repeat(wave, 2, axis=1)[:, :3])
-    assert "has 1 channels" in refusal(model, wave[:, 0])
+    assert "has 1 channel, and the model is made of 2 channels" in refusal(model, wave[:, 0])
     assert "is of int16" in refusal(model, np.int16(wave * 1000))
     assert "has the shape (1, 2, 3)" in refusal(model, np.zeros((1, 2, 3)))
 
@@ -160,6 +161,34 @@ def test_alarm_is_the_exit_status(pump, tmp_path, capsys):
     assert run(capsys, pump, by[False], "--alarm")[0] == 0
     assert run(capsys, pump, by[False], loud)[0] == 0
     assert run(capsys, pump, by[False], loud, tmp_path / "gone.wav", "--alarm")[0] == 1
+
+
+def test_files_may_stand_after_options(pump, capsys):
+    first, second = clips_beside(pump)[:2]
+    status, out, _ = run(capsys, pump, "--machine", "alpha", first, "--csv", second)
+    assert status == 0 and [line.split(",")[0] for line in out.splitlines()[1:]] == [str(first), str(second)]
+
+
+@pytest.mark.parametrize("words", [["--frobnicate"], ["a.wav", "--frobnicate", "b.wav"]])
+def test_an_option_that_there_is_not_is_refused(pump, capsys, words):
+    with pytest.raises(SystemExit):
+        main(["score", str(pump), *words])
+    assert "unrecognized arguments: --frobnicate" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("member", ["machines/alpha/raw.safetensors", "machines/alpha/left.safetensors"])
+@pytest.mark.parametrize("damage", ["changed", "gone"])
+def test_a_damaged_model_is_told_once_and_no_fault_of_the_clips(pump, tmp_path, capsys, member, damage):
+    broken, out = tmp_path / "broken.nearfar", tmp_path / "out.csv"
+    with zipfile.ZipFile(pump) as whole, zipfile.ZipFile(broken, "w") as archive:
+        for name in whole.namelist():
+            if name != member or damage == "changed":
+                archive.writestr(name, whole.read(name)[: None if name != member else -1])
+    said = f"{member} in it is not as it was exported" if damage == "changed" else f"lacks {member}; copy it again"
+    for words in ([], ["--out", out]):
+        status, printed, err = run(capsys, broken, clips_beside(pump)[0].parent, *words)
+        assert status == 2 and not printed and err.startswith(f"nearfar: {broken}: {said}") and err.count("\n") == 1
+    assert out.read_text().count("\n") == 1  # its header: the clips are still to be scored
 
 
 @pytest.mark.parametrize("words", [[], ["--watch", "."], ["a.wav", "--watch", "."]])

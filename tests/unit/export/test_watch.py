@@ -126,6 +126,21 @@ def test_hidden_files_other_files_and_folders_are_passed_over(watcher, pump, inb
     assert looks(watcher) == [f"deep/{clip.name}"]
 
 
+def test_a_folder_that_is_taken_away_ends_it_in_one_line(watcher, pump, inbox):
+    names = put(pump, inbox, 2)
+    assert looks(watcher) == names
+    shutil.rmtree(inbox)
+    with pytest.raises(NearfarError, match=f"{inbox}: is gone; put it back and watch it again"):
+        looks(watcher)
+
+
+@pytest.mark.parametrize("place", ["/dev/full", "folder", "pipe"])
+def test_results_go_to_no_device_folder_or_pipe(tmp_path, place):
+    (tmp_path / "folder").mkdir(), os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(NearfarError, match="is there, and no file; give --out the name of a csv"):
+        Journal(tmp_path / place, "m1")
+
+
 def test_two_watchers_on_one_folder_are_refused(watcher, model, inbox, tmp_path):
     with pytest.raises(NearfarError, match=f"{inbox}: another nearfar watches it; stop that one"):
         Watcher(inbox, model, Journal(tmp_path / "other.csv", "m1"))

@@ -33,7 +33,8 @@ class Detector:
         self.near_basis_, self.far_basis_ = (principal(v, self.components)[0] for v in (near, far))
         x, y = near @ self.near_basis_.T, far @ self.far_basis_.T
         free = len(x) - len(self.near_centres_)  # each mean taken out costs a degree of freedom
-        self.weights_, degrees = _ridge(x, y, free)
+        weights, degrees = _ridge(x, y, free)
+        self.weights_ = weights.astype(np.float32)
         spread = np.sqrt(((y - x @ self.weights_) ** 2).sum(axis=0) / (free - degrees))
         # Recordings that repeat can be predicted to the last bit; the floor keeps such a component from ruling.
         self.scale_ = np.maximum(spread, 1e-6 * y.std(axis=0)) if self.whiten else np.ones_like(spread)
