@@ -96,6 +96,18 @@ def _scores(folder, machine, system):
     return lambda *scores: fuse_families(*scores, families, combine=about["combine"], percentile=90), *parts
 
 
+def judged_by(folder, detector):
+    """Return the Judged machines of a results folder by a detector alone."""
+    found = []
+    for path in sorted((folder / "clips/test").glob("*.parquet")):
+        clips, scores = read_clips(path), read_scores(folder / f"normalized/{detector}" / path.name)
+        place = {file: row for row, file in enumerate(scores["file"])}
+        level = scores["score"][[place[file] for file in clips["file"]]]
+        anomalous = np.array([label == "anomaly" for label in clips["label"]])
+        found.append(Judged(level, clips["domain"], anomalous, scores["score"][scores["split"] == "train"]))
+    return found
+
+
 def rate_rows(name, machines):
     """Return a row of the table for each domain, and for both, of some Judged machines."""
     return [
@@ -202,7 +214,7 @@ def table(name):
 
 def held_out(names):
     """Run the workflow on each set's normal clips; return the text of the section."""
-    rows = []
+    rows, members = [], []
     for name in names:
         clips, folder = table(name), ROOT / f"results/alarms/{name}"
         folder.mkdir(parents=True, exist_ok=True)
@@ -217,7 +229,10 @@ def held_out(names):
         subprocess.run([*command, "--configfile", str(folder / "settings.yaml")], cwd=ROOT, check=True)
         for system in SYSTEMS:
             rows += rate_rows(f"{system}, {name}", judged(folder, system))
-    return markdown(rows, COLUMNS) + "\n"
+        for place in sorted((folder / "normalized").iterdir()):
+            members.append([place.name, name, *rate_rows("", judged_by(folder, place.name))[-1][2:]])
+    columns = ("detector", "set", *COLUMNS[2:])
+    return f"{markdown(rows, COLUMNS)}\n\nThe detectors by themselves:\n\n{markdown(members, columns)}\n"
 
 
 def splits(folders):

@@ -9,6 +9,7 @@ from nearfar.data.recordings import Recording, read_window
 from nearfar.detectors.detection import detect_machine
 from nearfar.export.system import export_system
 from nearfar.features.extraction import extract_machine
+from nearfar.jobs.files import read_table
 from nearfar.systems.machine import fuse_machine
 
 ABSENT = ["snakemake", "peft", "transformers", "pandas", "sklearn", "matplotlib", "scipy", "huggingface_hub", "pooch"]
@@ -64,6 +65,12 @@ def learned(place, fusion=FUSION, window=None, **data):
 def clips_beside(path, machine="alpha"):
     """Return the test clips of a machine beside an exported file, paths in order."""
     return sorted((path.parents[2] / "data" / machine / "test").iterdir())
+
+
+def batch_of(path, machine="alpha"):
+    """Return the columns of the batch's scores beside an exported file, each a dict from clip to value."""
+    table = read_table(path.parent / "scores" / f"{machine}.parquet")
+    return {name: dict(zip(table["file"], table[name], strict=True)) for name in table}
 
 
 def wave_of(path):

@@ -117,7 +117,13 @@ class Model:
         views = {view for one in self.about["detectors"].values() for view in one["views"]}
         with tempfile.TemporaryDirectory(prefix="nearfar-") as place:
             self.bundle.extract("networks", place)
-            return listeners(Path(place, "networks"), self.about["features"], views)
+            try:
+                return listeners(Path(place, "networks"), self.about["features"], views)
+            except (ImportError, OSError) as error:  # torchaudio's library, where it was built for another torch
+                raise NearfarError(
+                    f"a library that it needs cannot be loaded ({error}); install nearfar anew, with torch and "
+                    f"torchaudio of one build"
+                ) from error
 
     def _vectors(self, wave: np.ndarray, machine: str, name: str) -> dict[str, np.ndarray]:
         own = self.fitted(machine)

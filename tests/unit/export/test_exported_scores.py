@@ -8,13 +8,12 @@ import numpy as np
 import pytest
 import soundfile
 from conftest import noise
-from exported import FUSION, clips_beside, learned, small_installation, wave_of
+from exported import FUSION, batch_of, clips_beside, learned, small_installation, wave_of
 
 import nearfar
 from nearfar.cli import main
 from nearfar.errors import NearfarError
 from nearfar.export.clips import score_file
-from nearfar.jobs.files import read_table
 
 
 @pytest.fixture(scope="module")
@@ -38,11 +37,6 @@ def refusal(model, wave, rate=16000, machine="alpha"):
         model.score(wave, rate, machine)
     assert "\n" not in str(error.value)
     return str(error.value)
-
-
-def batch_of(pump, machine="alpha"):
-    table = read_table(pump.parent / "scores" / f"{machine}.parquet")
-    return {name: dict(zip(table["file"], table[name], strict=True)) for name in table}
 
 
 @pytest.mark.parametrize("fusion", [FUSION, {"weights": {"raw": 0.7, "left": 0.3}, "ranks": "test"}])
@@ -200,6 +194,16 @@ def test_a_command_that_asks_for_nothing_or_too_much_is_refused(pump, capsys, wo
 def test_an_empty_folder_is_refused(pump, tmp_path, capsys):
     status, _, err = run(capsys, pump, tmp_path)
     assert status == 2 and "no recording in it" in err
+
+
+def test_a_library_that_cannot_be_loaded_is_one_line(pump, capsys, monkeypatch):
+    def listeners(*_):
+        raise OSError("Could not load this library: _torchaudio.so")
+
+    monkeypatch.setattr("nearfar.export.model.listeners", listeners)
+    status, out, err = run(capsys, pump, clips_beside(pump)[0])
+    assert status == 2 and not out and err.count("\n") == 1
+    assert "cannot be loaded (Could not load this library: _torchaudio.so); install nearfar anew" in err
 
 
 @pytest.mark.slow
