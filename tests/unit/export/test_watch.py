@@ -15,7 +15,6 @@ from exported import clips_beside, learned
 
 import nearfar
 from nearfar.errors import NearfarError
-from nearfar.export import journal as journals
 from nearfar.export import watch as watches
 from nearfar.export.clips import Row
 from nearfar.export.drift import BLOCK, RATE, drift, warning
@@ -184,16 +183,19 @@ def test_a_kill_at_any_byte_leaves_whole_recordings(tmp_path):
 
 @pytest.mark.slow
 def test_a_full_disk_is_one_line_and_loses_nothing(pump, inbox, tmp_path):
-    put(pump, inbox, 4)
-    limit = len(",".join(journals.COLUMNS)) + 600  # a row or two
-
-    def small():
-        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-
-    done = subprocess.run(command(pump, inbox, tmp_path), preexec_fn=small, **STREAMS, timeout=100, check=False)
-    assert done.returncode == 2 and done.stderr.count("\n") == 1, done.stderr
-    assert "out.csv: cannot be written (file too large); make room" in done.stderr
+    put(pump, inbox, 1)
+    ignored = {"preexec_fn": lambda: signal.signal(signal.SIGXFSZ, signal.SIG_IGN)}
+    process, out = subprocess.Popen(command(pump, inbox, tmp_path), **STREAMS, **ignored), tmp_path / "out.csv"
+    end = time.monotonic() + 100
+    while not (out.exists() and rows_in(out)) and process.poll() is None and time.monotonic() < end:
+        time.sleep(0.1)
+    limit = out.stat().st_size + 400  # a row or two more; the model has been read by then
+    resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (limit, limit))
+    for clip in clips_beside(pump)[1:4]:
+        shutil.copy(clip, inbox)
+    _, said = process.communicate(timeout=100)
+    assert process.returncode == 2 and said.count("\n") == 1, said
+    assert "out.csv: cannot be written (file too large); make room" in said
     rows = rows_in(tmp_path / "out.csv")
     assert 0 < len(rows) < 4 and all(row["model"] for row in rows)
     until(command(pump, inbox, tmp_path), tmp_path, 4)
