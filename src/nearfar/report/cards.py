@@ -4,19 +4,20 @@ from typing import Any
 
 import numpy as np
 
-from nearfar.data.audio import RATE
+from nearfar.data.audio import FAR, RATE
 from nearfar.data.places import read_place
 from nearfar.data.signals import SIGNALS, residual
 from nearfar.report.drivers import drops
-from nearfar.report.explain import Finding, departures, explain
-from nearfar.report.media import DEPARTURE, LOUDEST, LOUDNESS, Budget, picture, sound
+from nearfar.report.explain import departures, explain
+from nearfar.report.media import DEPARTURE, LOUDEST, LOUDNESS, Budget, picture
 from nearfar.report.normals import Normals
-from nearfar.report.spectra import BANDS, frames_as_seconds, log_mels
+from nearfar.report.views import LEVELS, VIEWS, maps_of
 from nearfar.report.words import driven, sentence
 
 BELOW = 10.0  # dB that a spectrogram shows below the quietest of normal clips: far signals and residuals are quieter
+NEAREST = 3  # normal clips to compare with
 UNUSUAL = 6.0  # spreads that the map of what is unusual shows to either side
-SMOOTHED = 4  # windows that a cell of this map is the mean of
+SMOOTHED = 4  # columns that a cell of this map is the mean of, where it has so many
 
 
 def card(place: str, channels: int, normals: Normals, ranks: dict[str, float], system: dict[str, Any]) -> dict:
@@ -25,24 +26,23 @@ def card(place: str, channels: int, normals: Normals, ranks: dict[str, float], s
     ranks: dict from detector to the clip's rank among the normal ones; system: as nearfar.report.drivers takes it.
     """
     wave = read_place(place, channels)
-    maps = log_mels(wave)
-    found = {signal: explain(maps[signal], normal) for signal, normal in normals.statistics.items()}
-    signal = max(found, key=lambda name: found[name].ratio)
+    maps = maps_of(wave)
+    found = {name: explain(maps[name], normal) for name, normal in normals.statistics.items()}
+    first = max(found, key=lambda name: found[name].ratio)
+    level = max([name for name in LEVELS if name in found], key=lambda name: found[name].ratio)
     fallen = drops(ranks, system)
-    unusual = departures(maps[signal], normals.statistics[signal], SMOOTHED)
     return {
         "place": str(place),
         "seconds": round(len(wave) / RATE, 3),
-        "said": [sentence(found[signal], signal, len(wave)), driven(fallen)],
+        "said": [sentence(found[first], VIEWS[first], len(wave)), driven(fallen)],
         "pictures": {name: spectrogram(maps[name], normals) for name in SIGNALS if name in maps},
-        "unusual": {
-            "signal": signal,
-            "picture": picture(unusual, -UNUSUAL, UNUSUAL, DEPARTURE),
-            "boxes": _boxes(found[signal], len(wave)) if found[signal].ratio > 1 else [],
-        },
-        "bands": departures(maps[signal], normals.statistics[signal], 0)[:, 0].round(2).tolist(),
+        "unusual": [
+            _unusual(name, maps[name], normals.statistics[name], found[name], len(wave))
+            for name in dict.fromkeys((first, level))
+        ],
+        "bands": departures(maps[level], normals.statistics[level], found[level].domain, 0)[:, 0].round(2).tolist(),
         "detectors": _detectors(ranks, fallen),
-        "nearest": [int(row) for row in normals.nearest(maps["near"])],
+        "nearest": [int(row) for row in normals.nearest(maps["near"], NEAREST)],
     }
 
 
@@ -52,13 +52,29 @@ def spectrogram(level: np.ndarray, normals: Normals) -> str:
     return picture(level, low - BELOW, max(high, low + 1), LOUDNESS)
 
 
-def _boxes(finding: Finding, samples):
-    """Return left, top, width and height in percent of the picture for each stretch of time."""
-    low, high = finding.bands
-    whole, boxes = samples / RATE, []
-    for time in finding.times:
-        start, end = frames_as_seconds(*time, samples)
-        boxes.append([start / whole, 1 - high / BANDS, (end - start) / whole, (high - low) / BANDS])
+def _unusual(name, clip, normal, finding, samples):
+    """Return what is shown of a view: a picture of the departures, what stands out in it, and where it begins, ends."""
+    view = VIEWS[name]
+    smoothed = SMOOTHED if SMOOTHED in view.lengths else 0
+    return {
+        "view": name,
+        "picture": picture(departures(clip, normal, finding.domain, smoothed), -UNUSUAL, UNUSUAL, DEPARTURE),
+        "boxes": _boxes(finding, clip.shape) if finding.ratio > 1 else [],
+        "ends": {
+            "time": ["0 s", f"{samples / RATE:.1f} s"],
+            "swings": [f"{pace:.1f} times a second" for pace in view.span(0, clip.shape[1], samples)],
+            "one": ["the whole clip", ""],
+        }[view.columns],
+    }
+
+
+def _boxes(finding, shape):
+    """Return left, top, width and height in percent of the picture for each stretch of columns."""
+    (low, high), (bands, columns) = finding.bands, shape
+    boxes = [
+        [start / columns, 1 - high / bands, (end - start) / columns, (high - low) / bands]
+        for start, end in finding.columns
+    ]
     return [[round(100 * value, 2) for value in box] for box in boxes]
 
 
@@ -69,26 +85,35 @@ def _detectors(ranks, fallen):
 
 
 def add_sounds(cards: list[dict], normals: Normals, channels: int, megabytes: float) -> dict[str, Any]:
-    """Add sounds to the cards, as many as fit; return the compared normal clips by row, and what was left out.
+    """Add sounds to the cards, as many as fit; return the compared normal clips by row, and how many were left out.
 
-    What matters most comes first: the near signals in the order of the cards, the normal clips, the residuals. All have
-    one gain, so that they compare by ear. Far signals are seen, not heard: they would cost as much as the residuals.
+    What matters most comes first: the near signals in the order of the cards, the normal clip most like each, the
+    residuals, the far signals, the other normal clips. All have one gain, so that they compare by ear.
     """
     budget = Budget(megabytes)
     waves = [read_place(card["place"], channels) for card in cards]
     gain = LOUDEST / max([np.abs(wave).max() for wave in waves], default=1.0)
+    rows = {row: None for number in range(NEAREST) for one in cards for row in one["nearest"][number : number + 1]}
+    firsts = [row for row in rows if any(one["nearest"][0] == row for one in cards)]
+    sounds = {}
+
+    def hear(rows):
+        for row in rows:
+            sounds[row] = budget.take(read_place(normals.place[row], channels)[:, 0], gain)
+
     for one, wave in zip(cards, waves, strict=True):
-        one["sounds"] = {"near": budget.take(sound(wave[:, 0], gain))}
-    rows = sorted({row for one in cards for row in one["nearest"]})
-    compared = {}
-    for row in rows:
-        wave = read_place(normals.place[row], channels)
-        shown = spectrogram(normals.near[row], normals)
-        compared[row] = {
+        one["sounds"] = {"near": budget.take(wave[:, 0], gain)}
+    hear(firsts)
+    for name in ("residual", "far") if channels > 1 else ():
+        for one, wave in zip(cards, waves, strict=True):
+            one["sounds"][name] = budget.take(residual(wave) if name == "residual" else wave[:, FAR], gain)
+    hear(row for row in rows if row not in sounds)
+    compared = {
+        row: {
             "file": str(normals.file[row]),
-            "picture": shown,
-            "sound": budget.take(sound(wave[:, 0], gain)),
+            "picture": spectrogram(normals.near[row], normals),
+            "sound": sounds[row],
         }
-    for one, wave in zip(cards, waves, strict=True) if channels > 1 and not budget.refused else ():
-        one["sounds"]["residual"] = budget.take(sound(residual(wave), gain))
+        for row in sorted(rows)
+    }
     return {"normals": compared, "silent": budget.refused}

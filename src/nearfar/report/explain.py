@@ -1,37 +1,35 @@
 """What is unusual in a clip, against normal clips: which bands, when, how much louder or quieter; and in words.
 
-A scan over rectangles of the log-mel map. What is expected of a clip is the mean of the nearer domain, moved along the
-ways in which normal clips vary together (principal components: load, distance, the hall's noise). In each of several
-sizes, from one band and window to broad bands and the whole clip, the mean departure from it is divided by the spread
-that rectangles of that size have in normal clips, each held out; the size and place whose value most exceeds what the
-largest rectangle of a normal clip has is what stands out.
+A scan over rectangles of each map of nearfar.report.views. What is expected of a clip is the mean of the nearer domain,
+moved along the ways in which normal clips vary together (principal components: load, distance, the hall's noise). In
+each of several sizes, from one band and column to broad bands and the whole map, the mean departure from it is divided
+by the spread that rectangles of that size have in normal clips, each held out; the map, size and place whose value most
+exceeds the largest that a normal clip has is what stands out.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 
 import numpy as np
 
-WIDTHS = (1, 4, 16)  # of rectangles, in bands
-LENGTHS = (1, 4, 16, 0)  # in windows of 32 ms; 0 is the whole clip
-USUAL = 99  # percentile of the normal clips' own largest values: what exceeds it stands out
-KEPT = 0.4  # of the peak: windows below do not belong to what stands out
-KEPT_BANDS = 0.3  # and bands below
-VARIED = 8  # principal components of the levels of normal clips
+from nearfar.report.views import View
+
+USUAL = 99  # percentile of the normal clips' largest values of one size, by which sizes are compared
+MARGIN = 1.1  # of the largest value of a normal clip: what exceeds it stands out
+KEPT_BANDS = 0.3  # of the peak: bands below do not belong to what stands out
 FOLDS = 5  # in which normal clips are held out
 LEAST = 0.25  # dB: the least spread of a band, so that a silent one does not rule
-THROUGHOUT = 0.7  # share of the clip from which on "throughout" is said
 
 
 @dataclass(frozen=True, eq=False)
 class Normal:
-    """What normal clips are like in one signal.
+    """What normal clips are like in one view.
 
-    means: dict from domain to the mean level (bands,) in dB; ways: (ways, bands), orthonormal, in which levels vary
-    together; spread: (bands,) in dB of single windows; sizes: dict from
-    (width, length) to the spread (bands − width + 1,) of such rectangles, in units of ``spread``; usual: dict from
-    (width, length, sign) to what stands out: the USUAL percentile of the normal clips' largest, of all sizes at once.
+    means: dict from domain to the mean level in dB, (bands, 1) or, of what is no spectrogram, (bands, columns); ways:
+    (ways, cells of it), orthonormal, in which levels vary together; spread: (bands,) in dB of single columns; sizes:
+    dict from (width, length) to the spread (bands − width + 1,) of such rectangles, in units of ``spread``; usual: dict
+    from (width, length, sign) to what stands out; largest: (clips,) of each normal clip the largest, by ``usual``.
     """
 
     means: dict[str, np.ndarray]
@@ -39,59 +37,82 @@ class Normal:
     spread: np.ndarray
     sizes: dict[tuple[int, int], np.ndarray]
     usual: dict[tuple[int, int, int], float]
+    largest: np.ndarray
+    view: View
 
 
 @dataclass(frozen=True)
 class Finding:
     """What stands out in a clip, or what comes nearest to it.
 
-    bands: first and last + 1; times: the like, of windows, one after another; decibels: louder than expected, on
-    average over these; ratio: above 1 it stands out, the value against the largest in normal clips.
+    bands: first and last + 1; columns: the like, one stretch after another; decibels: more than expected, on average
+    over these; ratio: above 1 it stands out, the value against MARGIN times the largest in normal clips; domain: whose
+    normal clips it was compared with.
     """
 
     bands: tuple[int, int]
-    times: list[tuple[int, int]]
+    columns: list[tuple[int, int]]
     decibels: float
     ratio: float
+    domain: str
 
 
-def normal_statistics(maps: Sequence[np.ndarray], domains: Sequence[str]) -> Normal:
-    """Return the statistics of normal clips, maps (bands, windows) in dB, each of a domain; spreads are within them."""
+def normal_statistics(maps: Sequence[np.ndarray], domains: Sequence[str], view: View) -> Normal:
+    """Return the statistics of normal clips, maps (bands, columns) in dB, each of a domain; spreads are within them."""
     domains = np.asarray(domains)
-    levels = np.stack([clip.mean(axis=1) for clip in maps]).astype(np.float64)
-    means, ways = _expectation(levels, domains)
+    levels = np.stack([_level(clip, view) for clip in maps])
+    means, ways = _expectation(levels, domains, view.varied)
     expected, fold = np.stack([means[name] for name in domains.tolist()]), _dealt(domains)
     for k in range(FOLDS):
         if (fold == k).any():
-            own = _expectation(levels[fold != k], domains[fold != k])
+            own = _expectation(levels[fold != k], domains[fold != k], view.varied)
             expected[fold == k] = [
                 _expected(*pair, *own) for pair in zip(levels[fold == k], domains[fold == k], strict=True)
             ]
-    centred = [clip - level[:, None] for clip, level in zip(maps, expected, strict=True)]
+    centred = [clip - level for clip, level in zip(maps, expected, strict=True)]
     spread = np.maximum(_spread(centred), LEAST)
     corners = [_corners(clip / spread[:, None]) for clip in centred]
     sizes, largest = {}, {}
-    for size in product(WIDTHS, LENGTHS):
+    for size in product(view.widths, view.lengths):
         values = [_rectangles(corner, *size) for corner in corners]
         sizes[size] = np.maximum(_spread(values), 1e-6)
         scaled = [value / sizes[size][:, None] for value in values]
         for sign in (1, -1):
             largest[*size, sign] = np.array([(sign * value).max() for value in scaled])
     each = {key: max(np.percentile(values, USUAL), 1e-6) for key, values in largest.items()}
-    whole = np.percentile(np.max([largest[key] / each[key] for key in each], axis=0), USUAL)
-    return Normal(means, ways, spread, sizes, {key: max(float(value * whole), 1e-6) for key, value in each.items()})
+    ratios = np.max([largest[key] / value for key, value in each.items()], axis=0)
+    return _against_largest(Normal(means, ways, spread, sizes, each, ratios, view), ratios.max())
 
 
-def _expectation(levels, domains):
-    """Return the mean (bands,) of each domain, and the ways (ways, bands) in which its levels (clips, bands) vary."""
+def _against_largest(normal, largest):
+    """Return the statistics by which what exceeds MARGIN times ``largest``, by what is usual so far, stands out."""
+    largest = max(MARGIN * float(largest), 1e-6)
+    usual = {key: float(value) * largest for key, value in normal.usual.items()}
+    return replace(normal, usual=usual, largest=normal.largest / largest)
+
+
+def jointly(normals: dict[str, Normal]) -> dict[str, Normal]:
+    """Return statistics by which what exceeds the largest value of a normal clip in any of the views stands out."""
+    largest = np.max([normal.largest for normal in normals.values()])
+    return {name: _against_largest(normal, largest) for name, normal in normals.items()}
+
+
+def _level(clip, view):
+    """Return what a clip (bands, columns) is expected by: the mean over time (bands, 1), or all of another map."""
+    return clip.mean(axis=1, keepdims=True, dtype=np.float64) if view.columns == "time" else clip.astype(np.float64)
+
+
+def _expectation(levels, domains, varied):
+    """Return the mean level of each domain, and the ways (ways, cells) in which levels (clips, …) vary."""
     means = {name: levels[domains == name].mean(axis=0) for name in np.unique(domains).tolist()}
-    centred = levels - np.stack([means[name] for name in domains.tolist()])
-    return means, np.linalg.svd(centred, full_matrices=False)[2][: min(VARIED, len(levels) // 4)]
+    centred = (levels - np.stack([means[name] for name in domains.tolist()])).reshape(len(levels), -1)
+    return means, np.linalg.svd(centred, full_matrices=False)[2][: min(varied, len(levels) // 4)]
 
 
 def _expected(level, domain, means, ways):
-    """Return what is expected of a clip by its level (bands,): it may be moved along the ways, not otherwise."""
-    return means[domain] + (level - means[domain]) @ ways.T @ ways
+    """Return what is expected of a clip by its level: it may be moved along the ways, not otherwise."""
+    moved = (level - means[domain]).ravel() @ ways.T @ ways
+    return means[domain] + moved.reshape(level.shape)
 
 
 def _dealt(domains):
@@ -121,41 +142,43 @@ def _rectangles(corners, width, length):
     return (rows[:, length:] - rows[:, :-length]) / (width * length)
 
 
-def apart(clip: np.ndarray, normal: Normal) -> np.ndarray:
-    """Return a clip (bands, windows) less what is expected of it in the domain that it fits better, in dB."""
-    level = clip.mean(axis=1, dtype=np.float64)
-    candidates = [_expected(level, domain, normal.means, normal.ways) for domain in normal.means]
-    return clip - min(candidates, key=lambda expected: np.square((level - expected) / normal.spread).sum())[:, None]
+def apart(clip: np.ndarray, normal: Normal, domain: str) -> np.ndarray:
+    """Return a clip (bands, columns) less what is expected of it in a domain, in dB."""
+    return clip - _expected(_level(clip, normal.view), domain, normal.means, normal.ways)
 
 
-def departures(clip: np.ndarray, normal: Normal, length: int = 1) -> np.ndarray:
-    """Return the z-map of a clip (bands, windows): the mean over ``length`` windows less the normal mean, by spread.
+def departures(clip: np.ndarray, normal: Normal, domain: str, length: int) -> np.ndarray:
+    """Return the z-map of a clip (bands, columns): the mean over ``length`` columns less the normal mean, by spread.
 
-    The spread is that of single bands over so many windows in normal clips; 0 is the whole clip, (bands, 1). Else there
-    are as many windows as in the clip, the ends repeated.
+    The spread is that of single bands over so many columns in normal clips; 0 is the whole clip, (bands, 1). Else there
+    are as many columns as in the clip, the ends repeated.
     """
-    scaled = apart(clip, normal) / normal.spread[:, None]
+    scaled = apart(clip, normal, domain) / normal.spread[:, None]
     values = _rectangles(_corners(scaled), 1, length) / normal.sizes[1, length][:, None]
     lost = clip.shape[1] - values.shape[1] if length else 0
     return np.pad(values, ((0, 0), (lost // 2, lost - lost // 2)), mode="edge")
 
 
 def explain(clip: np.ndarray, normal: Normal) -> Finding:
-    """Return what stands out most in a clip's map (bands, windows) in dB."""
-    decibels = apart(clip, normal)
+    """Return what stands out most in a clip's map (bands, columns) in dB, in the domain that it fits better."""
+    level = _level(clip, normal.view)
+    left = {name: level - _expected(level, name, normal.means, normal.ways) for name in normal.means}
+    domain = min(left, key=lambda name: np.square(left[name] / normal.spread[:, None]).sum())
+    decibels = apart(clip, normal, domain)
     corners, best = _corners(decibels / normal.spread[:, None]), (-np.inf,)
     for size, sign in product(normal.sizes, (1, -1)):
         values = sign * _rectangles(corners, *size) / normal.sizes[size][:, None]
         ratio = values.max() / normal.usual[*size, sign]
         if ratio > best[0]:
             best = ratio, size, sign, np.unravel_index(values.argmax(), values.shape)
-    ratio, (width, length), sign, (band, window) = best
+    ratio, (width, length), sign, (band, column) = best
     length = min(length, clip.shape[1]) or clip.shape[1]
     scaled = sign * decibels / normal.spread[:, None]
-    bands = _bands(scaled[:, window : window + length].mean(axis=1), band, band + width)
-    times = _times(scaled[slice(*bands)].mean(axis=0), min(length, max(LENGTHS)))
-    there = np.concatenate([decibels[slice(*bands), slice(*time)] for time in times], axis=1)
-    return Finding(bands, times, float(there.mean()), float(ratio))
+    bands = _bands(scaled[:, column : column + length].mean(axis=1), band, band + width)
+    longest = max(normal.view.lengths) or length
+    columns = _columns(scaled[slice(*bands)].mean(axis=0), min(length, longest), normal.view.kept)
+    there = np.concatenate([decibels[slice(*bands), slice(*part)] for part in columns], axis=1)
+    return Finding(bands, columns, float(there.mean()), float(ratio), domain)
 
 
 def _bands(profile, first, last):
@@ -165,11 +188,11 @@ def _bands(profile, first, last):
     return next((run[0], run[1]) for run in _runs(keeps, gap=2) if run[0] <= top < run[1])
 
 
-def _times(profile, length):
-    """Return the runs of windows that lie in a stretch of ``length`` windows whose mean keeps KEPT of the highest."""
+def _columns(profile, length, kept):
+    """Return the runs of columns that lie in a stretch of ``length`` whose mean keeps ``kept`` of the highest."""
     sums = np.concatenate([[0.0], profile.cumsum()])
     means = (sums[length:] - sums[:-length]) / length
-    starts = np.flatnonzero(means >= means.max() - (1 - KEPT) * abs(means.max()))
+    starts = np.flatnonzero(means >= means.max() - (1 - kept) * abs(means.max()))
     inside = np.zeros(len(profile), bool)
     for start in starts:
         inside[start : start + length] = True

@@ -54,8 +54,9 @@ class Budget:
     def __init__(self, megabytes: float) -> None:
         self.left, self.refused = megabytes * 1e6, 0
 
-    def take(self, text: str) -> str | None:
-        """Return ``text`` where it fits, else None."""
+    def take(self, wave: np.ndarray, gain: float) -> str | None:
+        """Return the sound of a signal (samples,), as ``sound`` does, where it fits, else None."""
+        text = "" if self.refused else sound(wave, gain)
         if self.refused or len(text) > self.left:
             self.refused += 1
             return None

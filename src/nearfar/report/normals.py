@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from nearfar.data.places import read_place
-from nearfar.report.explain import Normal, normal_statistics
-from nearfar.report.spectra import log_mels
+from nearfar.report.explain import Normal, jointly, normal_statistics
+from nearfar.report.views import VIEWS, maps_of
 
 HEARD = 200  # clips of each domain that are read at most, spread evenly over the table
 
@@ -16,7 +16,7 @@ class Normals:
     """What was heard of a machine's n normal clips.
 
     file, domain: (n,) of text; place: (n,), what read_place reads; near: n maps (bands, windows);
-    statistics: dict from signal to its Normal;
+    statistics: dict from view to its Normal;
     summaries: (n, 2 * bands), of each near map the mean and deviation over time, by their spread over clips, ``scale``;
     range: the levels in dB that one of a hundred near cells is below, and one of a thousand above.
     """
@@ -30,7 +30,7 @@ class Normals:
     scale: np.ndarray
     range: tuple[float, float]
 
-    def nearest(self, near: np.ndarray, count: int = 3) -> np.ndarray:
+    def nearest(self, near: np.ndarray, count: int) -> np.ndarray:
         """Return the rows (count,) of the clips whose near map most resembles ``near`` (bands, windows)."""
         return np.square(self.summaries - summary(near) / self.scale).sum(axis=1).argsort(kind="stable")[:count]
 
@@ -39,17 +39,14 @@ def hear_normals(clips: dict[str, np.ndarray], channels: int) -> Normals:
     """Return what the normal clips of a clip table are like, of ``channels`` 1 or 2."""
     rows = _spread_evenly(clips["domain"])
     file, domain, place = (clips[name][rows] for name in ("file", "domain", "place"))
-    maps = [log_mels(read_place(path, channels)) for path in place]
-    statistics = {
-        signal: normal_statistics([clip[signal] for clip in maps], domain)
-        for signal in ("near", "residual")
-        if signal in maps[0]
-    }
+    maps = [maps_of(read_place(path, channels)) for path in place]
+    views = {name: view for name, view in VIEWS.items() if name in maps[0]}
+    statistics = {name: normal_statistics([one[name] for one in maps], domain, view) for name, view in views.items()}
     near = [clip["near"] for clip in maps]
     summaries = np.stack([summary(level) for level in near])
     scale = np.maximum(summaries.std(axis=0), 1e-3)
     low, high = np.percentile(np.concatenate([level.ravel() for level in near]), (1, 99.9))
-    return Normals(file, domain, place, near, statistics, summaries / scale, scale, (float(low), float(high)))
+    return Normals(file, domain, place, near, jointly(statistics), summaries / scale, scale, (float(low), float(high)))
 
 
 def _spread_evenly(domain):

@@ -3,14 +3,13 @@
 import numpy as np
 
 from nearfar.data.audio import RATE
-from nearfar.data.signals import HANN, HOP, PEAK, WINDOW, spectra, without_far
+from nearfar.data.signals import HANN, PEAK, WINDOW, spectra, without_far
 from nearfar.features.rtf import mel_edges
 
 BANDS = 64  # of equal width in mel
 LEAST = 1e-10  # added to a power: -100 dB of full scale
 EDGES = mel_edges(BANDS, WINDOW)  # FFT bins
 HERTZ = EDGES * RATE / WINDOW  # (BANDS + 1,) what bounds the bands
-SECONDS = HOP / RATE  # from one window to the next
 
 
 def log_mels(wave: np.ndarray) -> dict[str, np.ndarray]:
@@ -23,16 +22,11 @@ def log_mels(wave: np.ndarray) -> dict[str, np.ndarray]:
     if len(spectrum) > 1 and (peak := np.abs(wave).max()):
         scale = peak / PEAK
         spectrum["residual"] = without_far(*(part / scale for part in spectrum.values())) * scale
-    return {name: _level(part) for name, part in spectrum.items()}
+    return {name: levels(part, EDGES, HANN) for name, part in spectrum.items()}
 
 
-def _level(spectrum):
-    power = (spectrum.real**2 + spectrum.imag**2) / np.square(HANN).sum() / WINDOW * 2
-    bands = np.add.reduceat(power[:, : EDGES[-1]], EDGES[:-1], axis=1)
+def levels(spectrum: np.ndarray, edges: np.ndarray, window: np.ndarray) -> np.ndarray:
+    """Return the level of each band, float32 (bands, windows) in dB, of a spectrum (windows, bins)."""
+    power = (spectrum.real**2 + spectrum.imag**2) / np.square(window).sum() / len(window) * 2
+    bands = np.add.reduceat(power[:, : edges[-1]], edges[:-1], axis=1)
     return (10 * np.log10(bands.T + LEAST)).astype(np.float32)
-
-
-def frames_as_seconds(first: int, last: int, samples: int) -> tuple[float, float]:
-    """Return from when to when, in seconds, the windows ``first`` up to ``last`` of a clip of so many samples lie."""
-    half = SECONDS / 2
-    return max(first * SECONDS - half, 0.0), min((last - 1) * SECONDS + half, samples / RATE)

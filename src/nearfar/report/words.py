@@ -2,42 +2,73 @@
 
 from collections.abc import Sequence
 
-from nearfar.report.explain import THROUGHOUT, Finding
-from nearfar.report.spectra import HERTZ, frames_as_seconds
+from nearfar.data.audio import RATE
+from nearfar.report.explain import Finding
+from nearfar.report.views import View
 
 HEARD_IN = {
     "near": "by the near microphone",
-    "far": "by the far microphone",
     "residual": "in the residual, what the near microphone hears and the far one does not",
 }
 MOMENTS = 3  # that are named
+THROUGHOUT = 0.7  # share of the clip from which on "throughout" is said
 
 
-def sentence(finding: Finding, signal: str, samples: int) -> str:
-    """Return what a finding in a signal of a clip of so many samples says."""
-    seconds = [frames_as_seconds(*time, samples) for time in finding.times]
-    decibels = abs(finding.decibels)
-    what = (
-        f"{decibels:.{int(decibels < 2)}f} dB {'louder' if finding.decibels > 0 else 'quieter'} than expected "
-        f"{band(finding)}, {when(seconds, samples)}, {HEARD_IN[signal]}"
-    )
+def sentence(finding: Finding, view: View, samples: int) -> str:
+    """Return what a finding in a view of a clip of so many samples says."""
+    what = _WHAT[view.columns](finding, view, samples)
     if finding.ratio > 1:
         return f"{what[0].upper()}{what[1:]} ({finding.ratio:.1f} times what stands out among normal clips)."
     return f"No single band or moment stands out against normal clips. What comes nearest: {what}."
 
 
-def band(finding: Finding) -> str:
+def _level(finding, view, samples):
+    louder = "louder" if finding.decibels > 0 else "quieter"
+    seconds = [view.span(*stretch, samples) for stretch in finding.columns]
+    where = f"{band(finding, view)}, {when(seconds, samples)}, {HEARD_IN[view.signal]}"
+    return f"{decibels(finding)} {louder} than expected {where}"
+
+
+def _swings(finding, view, samples):
+    more = "more" if finding.decibels > 0 else "less"
+    paces = [view.span(*stretch, samples) for stretch in finding.columns]
+    where = f"{band(finding, view)}, {pace(paces)}, {HEARD_IN[view.signal]}"
+    return f"the level swings {decibels(finding)} {more} than expected {where}"
+
+
+def _path(finding, view, samples):
+    more = "louder" if finding.decibels > 0 else "quieter"
+    return (
+        f"what the near microphone hears reaches the far one {decibels(finding)} {more} than expected "
+        f"{band(finding, view)}, throughout"
+    )
+
+
+_WHAT = {"time": _level, "swings": _swings, "one": _path}
+
+
+def decibels(finding: Finding) -> str:
+    """Return by how much a finding departs from what is expected."""
+    size = abs(finding.decibels)
+    return f"{size:.{int(size < 2)}f} dB"
+
+
+def band(finding: Finding, view: View) -> str:
     """Return between which frequencies a finding lies."""
-    low, high = (float(HERTZ[edge]) for edge in finding.bands)
+    low, high = (float(view.hertz[edge]) for edge in finding.bands)
     if high <= 1000:
         return f"at {low:.0f}–{high:.0f} Hz"
     return f"at {low / 1000:.1f}–{high / 1000:.1f} kHz" if low >= 1000 else f"at {low:.0f} Hz–{high / 1000:.1f} kHz"
 
 
+def pace(paces: Sequence[tuple[float, float]]) -> str:
+    """Return how often a second: stretches of swings a second."""
+    named = [f"{low:.1f}" if high - low < 0.1 else f"{low:.1f} to {high:.1f}" for low, high in paces[:MOMENTS]]
+    return f"about {' and '.join(named)} times a second"
+
+
 def when(seconds: Sequence[tuple[float, float]], samples: int) -> str:
     """Return when: stretches in seconds of a clip of so many samples."""
-    from nearfar.data.audio import RATE
-
     if sum(end - start for start, end in seconds) > THROUGHOUT * samples / RATE:
         return "throughout"
     longest = sorted(sorted(seconds, key=lambda part: part[0] - part[1])[:MOMENTS])
