@@ -3,22 +3,22 @@
 import numpy as np
 
 from nearfar.data.audio import RATE
-from nearfar.data.signals import HANN, PEAK, WINDOW, spectra, without_far
+from nearfar.data.signals import HANN, PEAK, WINDOW, without_far
 from nearfar.features.rtf import mel_edges
 
 BANDS = 64  # of equal width in mel
 LEAST = 1e-10  # added to a power: -100 dB of full scale
 EDGES = mel_edges(BANDS, WINDOW)  # FFT bins
-HERTZ = EDGES * RATE / WINDOW  # (BANDS + 1,) what bounds the bands
+HERTZ = np.minimum(EDGES * RATE / WINDOW, RATE / 2)  # (BANDS + 1,) what bounds the bands
 
 
-def log_mels(wave: np.ndarray) -> dict[str, np.ndarray]:
+def log_mels(wave: np.ndarray, spectrum: np.ndarray) -> dict[str, np.ndarray]:
     """Return the maps (BANDS, windows) float32 in dB of full scale of the signals of a wave (samples, 1 or 2).
 
-    One microphone has "near" alone, two have all of nearfar.data.signals.SIGNALS. The spectrum is that of which the
-    residual is made, so that it costs no transform of its own.
+    spectrum: what nearfar.data.signals.spectra makes of the wave. One microphone has "near" alone, two have all of
+    nearfar.data.signals.SIGNALS.
     """
-    spectrum = dict(zip(("near", "far"), spectra(wave), strict=False))
+    spectrum = dict(zip(("near", "far"), spectrum, strict=False))
     if len(spectrum) > 1 and (peak := np.abs(wave).max()):
         scale = peak / PEAK
         spectrum["residual"] = without_far(*(part / scale for part in spectrum.values())) * scale

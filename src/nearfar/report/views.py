@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from nearfar.data.audio import RATE
-from nearfar.data.signals import HOP, WINDOW
-from nearfar.features.rtf import band_means, mel_edges, transfer_function
+from nearfar.data.signals import HOP, spectra
+from nearfar.features.rtf import band_means, mel_edges
 from nearfar.report.spectra import EDGES, HERTZ, LEAST, levels, log_mels
 
 SHORT, STRIDE, COARSE = 256, 128, 16  # samples of a window and to the next, and bands: a click lasts some 10 ms
@@ -45,7 +45,7 @@ class View:
 
 
 _LEVEL = {"hertz": HERTZ, "columns": "time", "step": HOP / RATE, "lengths": (1, 4, 16, 0), "kept": 0.4}
-_SHORT_HERTZ = SHORT_EDGES * RATE / SHORT
+_SHORT_HERTZ = np.minimum(SHORT_EDGES * RATE / SHORT, RATE / 2)
 VIEWS = {
     "near": View("near", **_LEVEL, widths=(1, 4, 16), varied=8),
     "residual": View("residual", **_LEVEL, widths=(1, 4, 16), varied=8),
@@ -60,10 +60,11 @@ LEVELS = ("near", "residual")  # the views that are spectrograms
 
 def maps_of(wave: np.ndarray) -> dict[str, np.ndarray]:
     """Return the maps of a wave (samples, 1 or 2): of VIEWS and "far", all (bands, columns) in dB."""
-    maps = log_mels(wave)
+    spectrum = spectra(wave)
+    maps = log_mels(wave, spectrum)
     short = _short_levels(wave[:, 0])
     maps |= {"moments": short, "swings": swings(short)}
-    return maps | {"path": _path(wave)} if wave.shape[1] > 1 else maps
+    return maps | {"path": _path(*spectrum)} if len(spectrum) > 1 else maps
 
 
 def _short_levels(near):
@@ -88,7 +89,8 @@ def swings(short: np.ndarray) -> np.ndarray:
     return (10 * np.log10(np.square(np.abs(spectrum)).mean(axis=1) / np.square(taper).sum() + 1e-6)).astype(np.float32)
 
 
-def _path(wave):
-    """Return how loud far hears what near hears, (bands, 1) in dB."""
-    transfer = transfer_function(wave, WINDOW, HOP, FLOOR)
+def _path(near, far):
+    """Return how loud far hears what near hears, (bands, 1) in dB, of their spectra (windows, bins)."""
+    power = np.mean(near.real**2 + near.imag**2, axis=0)
+    transfer = np.mean(far * near.conj(), axis=0) / np.maximum(power, FLOOR * power.mean() + LEAST)
     return (10 * np.log10(band_means(np.square(np.abs(transfer)), EDGES) + LEAST))[:, None].astype(np.float32)

@@ -7,7 +7,7 @@ from nearfar.report.explain import Finding
 from nearfar.report.views import View
 
 HEARD_IN = {
-    "near": "by the near microphone",
+    "near": "heard by the near microphone",
     "residual": "in the residual, what the near microphone hears and the far one does not",
 }
 MOMENTS = 3  # that are named

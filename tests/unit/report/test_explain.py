@@ -8,7 +8,7 @@ from explanations import band, click, covers, holds, tone
 from nearfar.data.audio import RATE
 from nearfar.factory.mix import Clip, parts
 from nearfar.report.explain import Finding, departures, explain, jointly, normal_statistics
-from nearfar.report.spectra import BANDS, log_mels
+from nearfar.report.spectra import BANDS
 from nearfar.report.views import FASTEST, VIEWS, maps_of, swings
 from nearfar.report.words import driven, sentence
 
@@ -25,7 +25,7 @@ def simulated(machine, split, number):
 @pytest.fixture(scope="module", params=["fan", "slider"])
 def machine(request):
     """The statistics of a simulated machine's normal clips, and other normal clips."""
-    train = [log_mels(simulated(request.param, "train", number))["near"] for number in range(NORMAL)]
+    train = [maps_of(simulated(request.param, "train", number))["near"] for number in range(NORMAL)]
     domains = ["target" if number % 6 == 5 else "source" for number in range(NORMAL)]
     tested = [simulated(request.param, "test", number) for number in range(TESTED)]
     return normal_statistics(train, domains, NEAR), tested
@@ -40,7 +40,7 @@ def test_the_named_band_and_time_cover_the_fault(machine, fault, monkeypatch):
     for wave in clips * 2:
         level = wave[:, 0].std() * 10 ** (rng.uniform(-10, 0) / 20)
         added, hertz, times = fault(rng, SAMPLES, level)
-        finding = explain(log_mels(wave + added[:, None] * [1, 0.3])["near"], normal)
+        finding = explain(maps_of(wave + added[:, None] * [1, 0.3])["near"], normal)
         if finding.ratio > 1:
             assert finding.decibels > 0
             found.append(covers(finding, NEAR, hertz, times))
@@ -51,7 +51,7 @@ def test_the_named_band_and_time_cover_the_fault(machine, fault, monkeypatch):
 @pytest.mark.slow
 def test_few_normal_clips_stand_out(machine):
     normal, clips = machine
-    ratios = [explain(log_mels(wave)["near"], normal).ratio for wave in clips]
+    ratios = [explain(maps_of(wave)["near"], normal).ratio for wave in clips]
     assert np.mean(np.array(ratios) > 1) <= 0.25, ratios
 
 
