@@ -8,7 +8,7 @@ from nearfar.data.audio import FAR, RATE
 from nearfar.data.places import read_place
 from nearfar.data.signals import SIGNALS, residual
 from nearfar.report.drivers import drops
-from nearfar.report.explain import departures, explain
+from nearfar.report.explain import departures, explain, told
 from nearfar.report.media import DEPARTURE, LOUDEST, LOUDNESS, Budget, picture
 from nearfar.report.normals import Normals
 from nearfar.report.views import LEVELS, VIEWS, maps_of
@@ -28,17 +28,17 @@ def card(place: str, channels: int, normals: Normals, ranks: dict[str, float], s
     wave = read_place(place, channels)
     maps = maps_of(wave)
     found = {name: explain(maps[name], normal) for name, normal in normals.statistics.items()}
-    first = max(found, key=lambda name: found[name].ratio)
+    views = told(found)
     level = max([name for name in LEVELS if name in found], key=lambda name: found[name].ratio)
     fallen = drops(ranks, system)
     return {
         "place": str(place),
         "seconds": round(len(wave) / RATE, 3),
-        "said": [sentence(found[first], VIEWS[first], len(wave)), driven(fallen)],
+        "said": [*(sentence(found[name], VIEWS[name], len(wave)) for name in views), driven(fallen)],
         "pictures": {name: spectrogram(maps[name], normals) for name in SIGNALS if name in maps},
         "unusual": [
             _unusual(name, maps[name], normals.statistics[name], found[name], len(wave))
-            for name in dict.fromkeys((first, level))
+            for name in dict.fromkeys((*views, level))
         ],
         "bands": departures(maps[level], normals.statistics[level], found[level].domain, 0)[:, 0].round(2).tolist(),
         "detectors": _detectors(ranks, fallen),

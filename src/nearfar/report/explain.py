@@ -13,7 +13,7 @@ from itertools import product
 
 import numpy as np
 
-from nearfar.report.views import View
+from nearfar.report.views import VIEWS, View
 
 USUAL = 99  # percentile of the normal clips' largest values of one size, by which sizes are compared
 MARGIN = 1.1  # of the largest value of a normal clip: what exceeds it stands out
@@ -157,6 +157,17 @@ def departures(clip: np.ndarray, normal: Normal, domain: str, length: int) -> np
     values = _rectangles(_corners(scaled), 1, length) / normal.sizes[1, length][:, None]
     lost = clip.shape[1] - values.shape[1] if length else 0
     return np.pad(values, ((0, 0), (lost // 2, lost - lost // 2)), mode="edge")
+
+
+def told(found: dict[str, Finding]) -> list[str]:
+    """Return the views that are told of: the one in which most stands out, and, if it names no time, one that does."""
+
+    def most(names):
+        return max(names, key=lambda name: found[name].ratio)
+
+    first = most(found)
+    timed = most(name for name in found if VIEWS[name].columns == "time")
+    return [first, timed] if VIEWS[first].columns != "time" and found[timed].ratio > 1 else [first]
 
 
 def explain(clip: np.ndarray, normal: Normal) -> Finding:

@@ -7,7 +7,7 @@ from explanations import band, click, covers, holds, tone
 
 from nearfar.data.audio import RATE
 from nearfar.factory.mix import Clip, parts
-from nearfar.report.explain import Finding, departures, explain, jointly, normal_statistics
+from nearfar.report.explain import Finding, departures, explain, jointly, normal_statistics, told
 from nearfar.report.spectra import BANDS
 from nearfar.report.views import FASTEST, VIEWS, maps_of, swings
 from nearfar.report.words import driven, sentence
@@ -155,6 +155,13 @@ def test_one_view_that_is_wide_by_itself_lowers_the_others():
     clip = rng.normal(-40, 2, (BANDS, 40))
     for name in normals:
         assert explain(clip, together[name]).ratio <= explain(clip, normals[name]).ratio + 1e-9
+
+
+def test_a_view_that_names_no_time_is_told_with_one_that_does():
+    low, high, higher = (found((0, 1), [(0, 1)], 3, ratio) for ratio in (0.9, 1.5, 2))
+    assert told({"near": low, "moments": high, "swings": higher}) == ["swings", "moments"]
+    assert told({"near": low, "moments": low, "swings": higher}) == ["swings"]
+    assert told({"near": higher, "moments": high, "swings": high}) == ["near"]
 
 
 def test_what_is_named_must_hold_half_of_the_change():
