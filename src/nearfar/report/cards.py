@@ -62,7 +62,7 @@ def _unusual(name, clip, normal, finding, samples):
         "boxes": _boxes(finding, clip.shape) if finding.ratio > 1 else [],
         "ends": {
             "time": ["0 s", f"{samples / RATE:.1f} s"],
-            "swings": [f"{pace:.1f} times a second" for pace in view.span(0, clip.shape[1], samples)],
+            "swings": [f"{pace:.1f} a second" for pace in view.span(0, clip.shape[1], samples)],
             "one": ["the whole clip", ""],
         }[view.columns],
     }
