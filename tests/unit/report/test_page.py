@@ -182,6 +182,16 @@ def test_the_same_results_give_the_same_bytes(tmp_path):
     assert pages[0] == pages[1]
 
 
+def test_all_three_signals_are_heard_where_they_fit_and_near_first_where_not(tmp_path):
+    _, parts = write_reports(tmp_path / "all")
+    cards = json.loads(parts["alpha"].read_text())["cards"]
+    assert all(card["sounds"].keys() == {"near", "residual", "far"} and all(card["sounds"].values()) for card in cards)
+    near = sum(len(card["sounds"]["near"]) for card in cards)
+    _, parts = write_reports(tmp_path / "few", megabytes=(near + 1) / 1e6)
+    cards = json.loads(parts["alpha"].read_text())["cards"]
+    assert all(card["sounds"]["near"] and not card["sounds"]["far"] for card in cards)
+
+
 def test_sounds_are_left_out_where_they_take_too_much(tmp_path):
     path, parts = write_reports(tmp_path, megabytes=0.01)
     known = json.loads(parts["alpha"].read_text())
