@@ -11,7 +11,7 @@ from nearfar.classifier.inputs import inputs_of, read_inputs
 from nearfar.classifier.network import Settings, embed, load, save, train
 from nearfar.data.clips import read_clips
 from nearfar.data.domains import settled
-from nearfar.detectors.crossfit import fold_of
+from nearfar.detectors.folds import fold_of
 from nearfar.errors import NearfarError, error_prefix
 from nearfar.features.files import renew
 from nearfar.jobs.devices import use_device
@@ -34,7 +34,8 @@ def seen_by(table: dict[str, np.ndarray], fold: int, folds: int, seed: int, few:
     machine = table["machine"][0]
     domain = settled(table["domain"]) if few == "cap" else table["domain"]
     with error_prefix(f"{machine}: features.classifier"):
-        return np.flatnonzero(fold_of(table["file"], domain, folds, seed_for(seed, machine), few) != fold)
+        dealt = fold_of(table["file"], domain, table["recording"], folds, seed_for(seed, machine), few)
+    return np.flatnonzero(dealt != fold)
 
 
 def train_fold(

@@ -36,8 +36,9 @@ def own_table(machine: str, entries: Sequence[Entry], split: str, cut: Cut, *, s
     """Return the clip table of a machine's recordings of one split, and warn of what is doubtful.
 
     Columns as nearfar.data.clips.clip_table has them; the key ``file`` is the recording and, of a window, its start.
-    What cannot be used is left out and stands with its reason in the table's metadata, ``skipped``, or, without
-    ``skip``, is one NearfarError. Raises NearfarError where too few clips are left to learn from, or none to be judged.
+    What cannot be used is left out and stands with its reason and, unless it is a window, its path in the table's
+    metadata, ``skipped``, or, without ``skip``, is one NearfarError. Raises NearfarError where too few clips are left
+    to learn from, or none to be judged.
     """
     rows, heard, faults, rates = [], {}, [], set()
     for entry in bar(entries, "clips"):
@@ -53,7 +54,8 @@ def own_table(machine: str, entries: Sequence[Entry], split: str, cut: Cut, *, s
         raise NearfarError(f"{machine}: {_listed(faults)}")
     _refuse_few(machine, split, rows, faults)
     warn([*_doubtful(heard), *_mixed(machine, rates), *((name, f"left out: {reason}") for name, reason in faults)])
-    about = {"skipped": json.dumps([list(fault) for fault in faults])}
+    paths = {entry.recording: entry.path for entry in entries}
+    about = {"skipped": json.dumps([[name, reason, paths.get(name)] for name, reason in faults])}
     return table_of(sorted(rows, key=lambda row: row["file"])).replace_schema_metadata(about)
 
 

@@ -16,11 +16,12 @@ COLUMNS = ("machine", "split", "recording", "start", "reason")
 
 
 class Skipped(NamedTuple):
-    """A recording that is not in a clip table, or, from ``start`` (seconds) on, a window of one that is."""
+    """A recording at ``path`` that is not in a clip table, or, from ``start`` (seconds) on, a window of one that is."""
 
     recording: str
     start: float | None
     reason: str
+    path: str | None = None
 
 
 def window_name(recording: str, start: float) -> str:
@@ -34,14 +35,14 @@ def skipped(table: str | Path) -> list[Skipped]:
     if not listed:
         return []
     known = set(pq.read_table(table, columns=["recording"])["recording"].to_pylist())
-    return [_skipped(name, reason, known) for name, reason in listed]
+    return [_skipped(*one, known) for one in listed]
 
 
-def _skipped(name, reason, known):
+def _skipped(name, reason, path, known):
     window = WINDOW.fullmatch(name)
     if window and window[1] in known:
         return Skipped(window[1], float(window[2]), reason)
-    return Skipped(name, None, reason)
+    return Skipped(name, None, reason, path)
 
 
 def write_skipped(tables: Iterable[tuple[str, str, str | Path]], path: str | Path) -> None:
@@ -53,7 +54,7 @@ def write_skipped(tables: Iterable[tuple[str, str, str | Path]], path: str | Pat
 
     rows = {}
     for machine, split, table in tables:
-        for recording, start, reason in _of_table(machine, table):
+        for recording, start, reason, _ in _of_table(machine, table):
             row = {"machine": machine, "split": split, "recording": recording, "start": start, "reason": reason}
             rows.setdefault((machine, recording, start, reason), row)
     write_text(path, csv_table(list(rows.values()), COLUMNS, decimals=3))

@@ -153,7 +153,7 @@ LONG = {"mon.flac": 30, "tue.flac": 6, "wed.flac": 2, "thu.flac": 1}
 
 @pytest.fixture
 def pump(tmp_path):
-    lost = [("tue.flac@000060.000", "is silent"), ("fri.flac", "holds no sound")]
+    lost = [("tue.flac@000060.000", "is silent", None), ("fri.flac", "holds no sound", "data/fri.flac")]
     return Machine(tmp_path / "pump", {"a.flac": 120, "b.flac": 80}, LONG, left_out=lost, seed=1)
 
 
@@ -189,7 +189,7 @@ def test_what_was_left_out_stands_last_with_its_reason(pump, fan, tmp_path):
         ("pump", "fri.flac", "holds no sound"),
         ("belt", "", "3 training clips, add some"),
     ]
-    assert rows[len(LONG)]["path"] == "fri.flac" and rows[len(LONG)]["rank"] == rows[len(LONG)]["score"] == ""
+    assert rows[len(LONG)]["path"] == "data/fri.flac" and rows[len(LONG)]["rank"] == rows[len(LONG)]["score"] == ""
     assert rows[-1]["machine"] == "belt" and rows[len(LONG) + 1]["machine"] == "fan"
     notes = {row["recording"]: row["note"] for row in rows}
     assert notes["tue.flac"] == "1 of its windows not scored" and notes["wed.flac"] == ""
@@ -218,9 +218,12 @@ def test_the_timeline_has_every_window_in_order_of_time(pump, fan, tmp_path):
 
 def test_skipped_windows_are_told_from_recordings_that_are_named_alike(tmp_path):
     table = pa.table(clip_rows({"a.wav": 2}))
-    listed = [["a.wav@000020.000", "silent"], ["b.wav@000020.000", "short"]]
+    listed = [["a.wav@000020.000", "silent", None], ["b.wav@000020.000", "short", "data/b"]]
     write_table(tmp_path / "t", table.replace_schema_metadata({"skipped": json.dumps(listed)}))
-    assert skipped(tmp_path / "t") == [Skipped("a.wav", 20.0, "silent"), Skipped("b.wav@000020.000", None, "short")]
+    assert skipped(tmp_path / "t") == [
+        Skipped("a.wav", 20.0, "silent"),
+        Skipped("b.wav@000020.000", None, "short", "data/b"),
+    ]
     write_table(tmp_path / "none", table)
     assert skipped(tmp_path / "none") == []
 
