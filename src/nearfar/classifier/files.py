@@ -62,14 +62,17 @@ def train_fold(
     the inputs were made; settings: of Settings; state: file of an unfinished training, removed in the end. Raises
     NearfarError as train and seen_by do.
     """
-    pairs, labels = [], []
+    pairs, labels, everyone = [], [], set()
     for clip_table, class_table, *arrays in zip(clips, classes, images, spectra, strict=True):
         table, given = read_clips(clip_table), list(read_inputs(clip_table, *arrays, inputs["hop"]))
         rows = seen_by(table, fold, folds, seed, few)
         pairs += [given[row] for row in rows]
-        labels += list(read_classes(class_table, table["file"][rows]))
+        named = read_classes(class_table, table["file"])
+        labels += [named[row] for row in rows]
+        everyone.update(named)
     if few == "cap" and len(set(labels)) == 1:
-        print(f"nearfar: {labels[0]}: the only class, so the classifier stays as it was drawn", file=sys.stderr)
+        if fold == 0 or len(everyone) > 1:  # what holds for all folds is said once
+            print(f"nearfar: {labels[0]}: the only class, so the classifier stays as it was drawn", file=sys.stderr)
         settings = settings | {"epochs": 0}
     network, history = train(
         pairs,

@@ -40,10 +40,10 @@ def own_table(machine: str, entries: Sequence[Entry], split: str, cut: Cut, *, s
     metadata, ``skipped``, or, without ``skip``, is one NearfarError. Raises NearfarError where too few clips are left
     to learn from, or none to be judged.
     """
-    rows, heard, faults, rates = [], {}, [], set()
+    rows, heard, faults, made = [], {}, [], []
     for entry in bar(entries, "clips"):
         try:
-            rates.add(probe(entry.path).rate)
+            made.append(probe(entry.path))
             found = cut_clips(entry, cut, faults)
         except NearfarError as error:
             faults.append((entry.recording, _reason(error, entry)))
@@ -53,7 +53,7 @@ def own_table(machine: str, entries: Sequence[Entry], split: str, cut: Cut, *, s
     if faults and not skip:
         raise NearfarError(f"{machine}: {_listed(faults)}")
     _refuse_few(machine, split, rows, faults)
-    warn([*_doubtful(heard), *_mixed(machine, rates), *((name, f"left out: {reason}") for name, reason in faults)])
+    warn([*_doubtful(heard), *_mixed(machine, made), *((name, f"left out: {reason}") for name, reason in faults)])
     paths = {entry.recording: entry.path for entry in entries}
     about = {"skipped": json.dumps([[name, reason, paths.get(name)] for name, reason in faults])}
     return table_of(sorted(rows, key=lambda row: row["file"])).replace_schema_metadata(about)
@@ -111,7 +111,9 @@ def _doubtful(heard):
     yield from doubts(heard)
 
 
-def _mixed(machine, rates):
-    several = len(rates) > 1
-    listed = " and ".join(f"{rate} Hz" for rate in sorted(rates))
-    return [(machine, f"recorded at {listed}: what only some hold may be taken for a difference")] if several else []
+def _mixed(machine, made):
+    """Yield (machine, doubt) pairs where the recordings, of which ``made`` are the Info, are not all made alike."""
+    for values, of in (({one.rate for one in made}, "Hz"), ({one.channels for one in made}, "channels")):
+        if len(values) > 1:
+            listed = " and ".join(map(str, sorted(values)))
+            yield machine, f"recorded with {listed} {of}: what only some hold may be taken for a difference"

@@ -32,13 +32,21 @@ def printed(path: str | Path) -> str:
 
 
 def _head(rows, title):
-    """Return the first rows in columns, numbers to the right."""
+    """Return the first rows in columns, numbers to the right; of a ranking without what each detector says."""
     shown = [row + [""] * (len(rows[0]) - len(row)) for row in rows[: 1 + ROWS]]
     columns = [[one_line(cell) for cell in column] for column in zip(*shown, strict=False)]
-    columns = [_aligned(column) for column in columns]
+    detectors = _detectors(rows[0])
+    columns = [_aligned(column) for i, column in enumerate(columns) if i not in detectors]
     lines = ["  ".join(cells).rstrip() for cells in zip(*columns, strict=True)]
-    hidden = len(rows) - len(shown)
-    return "\n".join([title, *lines, *([f"… and {hidden} more rows in {title}"] if hidden else [])])
+    more = [f"{len(rows) - len(shown)} more rows"] if len(rows) > len(shown) else []
+    more += [f"the scores of {len(detectors)} detector{'s' * (len(detectors) > 1)}"] if detectors else []
+    return "\n".join([title, *lines, *([f"… and {', '.join(more)} in {title}"] if more else [])])
+
+
+def _detectors(header):
+    """Return which columns of a ranking are detectors': those between the place and the note; of other tables none."""
+    ranking = "path" in header and header[-1] == "note"
+    return range(header.index("path") + 1, len(header) - 1) if ranking else range(0)
 
 
 def _aligned(column):

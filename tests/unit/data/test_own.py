@@ -138,7 +138,17 @@ def test_a_recording_shorter_than_a_window_is_left_out(tmp_path):
 def test_mixed_rates_are_said(tmp_path, capsys):
     chosen = [*entries(tmp_path), *entries(tmp_path, count=1, split="other", rate=48000)]
     own_table("pump", chosen, "train", WHOLE, skip=True)
-    assert "pump: recorded at 16000 Hz and 48000 Hz" in capsys.readouterr().err
+    assert "pump: recorded with 16000 and 48000 Hz: what only some hold" in capsys.readouterr().err
+
+
+def test_mixed_numbers_of_channels_are_said(tmp_path, capsys):
+    chosen = entries(tmp_path, count=11)
+    wave, _ = soundfile.read(chosen[3].path)
+    soundfile.write(chosen[3].path, wave[:, 0], 16000)
+    table = own_table("pump", chosen, "train", Cut(0, None, None, None), skip=True)
+    assert table.num_rows == 11 and "pump: recorded with 1 and 2 channels: what" in capsys.readouterr().err
+    table = own_table("pump", chosen, "train", WHOLE, skip=True)
+    assert skipped(table)["train3.wav"][0].startswith("has 1 channel, and far is channel 1")
 
 
 def test_the_content_changes_with_the_file_and_with_what_is_read_of_it(tmp_path):

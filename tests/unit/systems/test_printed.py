@@ -32,6 +32,17 @@ def test_of_a_long_table_the_first_rows_and_how_many_more(tmp_path):
     assert lines[-1] == f"… and 30 more rows in {path}"
 
 
+@pytest.mark.parametrize("place", ["path", "recording,start,path"])
+def test_of_a_ranking_the_detectors_are_left_to_the_file(tmp_path, place):
+    values = ["a", "1.000", "d/a"][-place.count(",") - 1 :]
+    row = ["fan", "1", "0.5", "anomaly", *values, "0.1", "0.2", "of one window"]
+    header = f"machine,rank,score,decision,{place},knn,raw,note"
+    lines = printed(written(tmp_path / "ranking.csv", f"{header}\n{','.join(row)}\n")).splitlines()
+    assert lines[1].split() == ["machine", "rank", "score", "decision", *place.split(","), "note"]
+    assert lines[2].split() == ["fan", "1", "0.5", "anomaly", *values, "of", "one", "window"]
+    assert lines[-1] == f"… and the scores of 2 detectors in {tmp_path / 'ranking.csv'}"
+
+
 def test_a_table_of_omega_has_its_line_and_all_its_rows(tmp_path):
     rows = [[f"m{i}", "00", *["50.00"] * 10] for i in range(30)] + [["all", "", *["61.50"] * 10]]
     path = written(tmp_path / "eval.csv", "\n".join(map(",".join, [COLUMNS, *rows])))

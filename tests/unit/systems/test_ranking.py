@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from nearfar.comparison.compare import compare_systems
-from nearfar.data.skipped import Skipped, skipped, window_name, write_skipped
+from nearfar.data.skipped import MOST, Skipped, left_out, skipped, window_name, write_skipped
 from nearfar.errors import NearfarError
 from nearfar.jobs.faults import write_faults
 from nearfar.jobs.files import read_table, write_table
@@ -239,6 +239,21 @@ def test_the_list_of_what_was_skipped_names_each_machines_fault_once(tmp_path, p
     ]
     write_skipped([("pump", "train", pump.folder / "train")], tmp_path / "skipped.csv")
     assert (tmp_path / "skipped.csv").read_text() == "machine,split,recording,start,reason\n"
+
+
+def test_a_run_ends_with_a_line_on_each_thing_that_was_left_out(tmp_path, pump):
+    write_faults([tmp_path / "train", tmp_path / "test"], "belt: 3 training clips; add some")
+    tables = [("belt", split, tmp_path / split) for split in ("train", "test")]
+    tables += [("pump", "test", pump.folder / "test"), ("gone", "test", tmp_path / "no_such")]
+    assert left_out(tables, "results/skipped.csv") == [
+        "left out: belt: 3 training clips; add some",
+        "left out: pump (test): tue.flac from 60 s on: is silent",
+        "left out: pump (test): fri.flac: holds no sound",
+    ]
+    lost = [(f"{i}.flac", "is silent", f"data/{i}.flac") for i in range(MOST + 3)]
+    many = Machine(tmp_path / "many", {"a.flac": 20}, {"b.flac": 2}, left_out=lost)
+    lines = left_out([("many", "test", many.folder / "test")], "results/skipped.csv")
+    assert len(lines) == MOST + 1 and lines[-1] == "left out: 3 more, see results/skipped.csv"
 
 
 def test_the_threshold_of_one_window_is_that_of_clips():
