@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from nearfar.data.audio import RATE
 from nearfar.data.channels import doubts
-from nearfar.data.clips import HARMLESS, table_of, warn
+from nearfar.data.clips import HARMLESS, gathered, table_of, warn
 from nearfar.data.dataset import FLOOR
 from nearfar.data.places import PART, place_of
 from nearfar.data.recordings import Heard, Recording, probe, scan, windows
@@ -18,7 +18,7 @@ from nearfar.errors import NearfarError
 from nearfar.jobs.digests import digest, together
 from nearfar.jobs.progress import bar
 
-SHOWN = 5  # faults that an error names
+SHOWN = 5  # faults that an error names, the same of many recordings counting once
 
 Fault = tuple[str, str]  # the recording, or a window of it, and why it is left out
 
@@ -92,8 +92,9 @@ def _reason(error, entry):
 
 
 def _listed(faults):
-    more = f" (and {len(faults) - SHOWN} more)" if len(faults) > SHOWN else ""
-    return "; ".join(f"{name}: {reason}" for name, reason in faults[:SHOWN]) + more
+    lines = gathered(faults)
+    more = f" (and {len(lines) - SHOWN} more)" if len(lines) > SHOWN else ""
+    return "; ".join(lines[:SHOWN]) + more
 
 
 def _refuse_few(machine, split, rows, faults):
