@@ -53,13 +53,10 @@ def detect_machine(
     train = table["split"] == "train"
     files, recording, domain = (table[name][train] for name in ("file", "recording", "domain"))
     seen, unseen = [view[train] for view in arrays], [view[~train] for view in arrays]
+    own_seed = seed_for(seed, machine)
     with error_prefix(f"{machine}: detectors.{detector}"):
         _refuse_copies(views, seen, domain)
-        fit, limits, own_seed = (
-            Fit(method, params, folds, any(view.ndim == 3 for view in seen)),
-            None,
-            seed_for(seed, machine),
-        )
+        fit, limits = Fit(method, params, folds, any(view.ndim == 3 for view in seen)), None
         if few == "cap":
             held = capped(fit, files, domain, recording, own_seed)
             fit, limits, domain = held, _limits(machine, domain, changes(fit, held)), settled(domain)
