@@ -32,6 +32,14 @@ def test_of_a_long_table_the_first_rows_and_how_many_more(tmp_path):
     assert lines[-1] == f"… and 30 more rows in {path}"
 
 
+def test_of_a_long_ranking_each_machine_has_its_first_rows(tmp_path):
+    rows = "".join(f"{machine},{rank},0.5\n" for machine in ("fan", "belt", "pump") for rank in range(1, 31))
+    lines = printed(written(tmp_path / "ranking.csv", "machine,rank,score\n" + rows)).splitlines()
+    shown = [tuple(line.split()[:2]) for line in lines[2:-1]]
+    assert shown == [(machine, str(rank)) for machine in ("fan", "belt", "pump") for rank in range(1, 7)]
+    assert lines[-1].startswith("… and 72 more rows in ")
+
+
 @pytest.mark.parametrize("place", ["path", "recording,start,path"])
 def test_of_a_ranking_the_detectors_are_left_to_the_file(tmp_path, place):
     values = ["a", "1.000", "d/a"][-place.count(",") - 1 :]
