@@ -8,6 +8,7 @@ page as they print it, the middle of long outputs left out. What stands above th
 """
 
 import argparse
+import os
 import re
 import subprocess
 import time
@@ -149,7 +150,8 @@ def section(name, make):
     second = f".venv/bin/snakemake --cores 2 {tables} --configfile {settings}"
     shown, seconds = typed(second)
     blocks = [f"$ {first}\n{said}", text.strip(), f"$ {second}\n{shortened(shown)}"]
-    words = f"{make.__doc__} The second command took {seconds:.0f} s on two cores."
+    beside = " beside other work" if os.getloadavg()[2] > 3 else ""  # of the last quarter of an hour
+    words = f"{make.__doc__} The second command took {seconds:.0f} s on two cores{beside}."
     return "\n\n".join([words, *(f"```\n{block}\n```" for block in blocks)])
 
 

@@ -1,10 +1,13 @@
 """What reading people's own recordings costs, and how true resampling is: writes benchmarks/recordings.md.
 
-    OMP_NUM_THREADS=1 .venv/bin/python benchmarks/recordings.py
+    .venv/bin/snakemake --cores 2 results/factory/{fan,gearbox,slider}
+    OMP_NUM_THREADS=1 .venv/bin/python benchmarks/recordings.py    all sections, or those named: Resampling Copy …
 
-Makes a recording of two hours (0.8 GB) and takes two to three minutes.
+Makes a recording of two hours (0.8 GB) and takes two to three minutes; Copy, which runs system 1 twice, ten more.
 """
 
+import argparse
+import csv
 import statistics
 import subprocess
 import sys
@@ -22,12 +25,14 @@ from scipy.signal.windows import kaiser
 
 from nearfar.data import recordings
 from nearfar.data.audio import RATE
+from nearfar.data.importing import import_folder
 from nearfar.data.recordings import Recording, read_window, scan
 from nearfar.systems.tables import markdown
 
 HEAD = (
     "# Reading people's own recordings\n\nMade by `benchmarks/recordings.py`; do not edit. Times are CPU-ms, medians."
 )
+FACTORY, COPIES = Path("results/factory"), Path("results/copies")
 RATES = (44100, 48000, 96000, 22050, 8000)
 FORMATS = {"wav": "PCM_16", "flac": "PCM_16", "ogg": "VORBIS", "opus": "OPUS", "mp3": "MPEG_LAYER_III"}
 SECONDS, SINES, BETA = 10, 40, 17.0  # the Kaiser windows lie below -165 dB
@@ -122,11 +127,53 @@ def memory(folder):
     return markdown(rows, ["FLAC, 48 kHz, two channels", "", "MiB of the process", "wall-clock seconds with its start"])
 
 
+def copied(rate):
+    """Write the default data at ``rate``, whole up to 8 kHz, as PCM_24 under the same names, and return the folder.
+
+    Folds and trainings go by the names, relative to the table in that folder: they are alike at all rates.
+    """
+    for path in sorted(FACTORY.glob("*/*/*.wav")):
+        copy = COPIES / f"{rate}/recordings" / path.relative_to(FACTORY)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        wave = soundfile.read(path)[0]
+        if rate != RATE:  # from 0.99 to 1.01 of 8 kHz at 48 kHz
+            steep = firwin(2 * 1000 + 1, RATE / rate, window=("kaiser", 10.0))
+            wave = resample_poly(wave, rate // RATE, 1, window=steep)
+        soundfile.write(copy, wave, rate, "PCM_24")
+    return COPIES / f"{rate}/recordings"
+
+
+def omega_of(root):
+    """Return Ω of system 1 by machine, in percent, of a folder that is imported as own recordings."""
+    table, settings, results = root / "clips.csv", root.parent / "mine.yaml", root.parent / "results"
+    import_folder(str(root), str(table), force=True)
+    settings.write_text(f"results: {results}\ndata: {{clips: {table}}}\n")
+    made = results / "system1/eval.csv"
+    command = [".venv/bin/snakemake", "--cores", "2", str(made), "--configfile", str(settings)]
+    subprocess.run(command, check=True)
+    with open(made, newline="") as file:
+        return {row["machine"]: float(row["omega"]) for row in csv.DictReader(file)}
+
+
+def copy(_):
+    """Return the table of Ω of the default data as they are, and of a copy at 48 kHz, both as own recordings."""
+    whole, again = (omega_of(copied(rate)) for rate in (RATE, 48000))
+    rows = [
+        [name, f"{omega:.2f}", f"{again[name]:.2f}", f"{again[name] - omega:+.2f}"] for name, omega in whole.items()
+    ]
+    return markdown(rows, ["Ω of system 1, percent", "16 kHz", "48 kHz copy", "difference"])
+
+
+SECTIONS = {"Resampling": fidelity, "Formats": formats, "Memory": memory, "Copy": copy}
+
+
 def main():
     """Measure, and write the page."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("sections", nargs="*", choices=[[], *SECTIONS])
     with tempfile.TemporaryDirectory() as folder:
-        for title, measure in {"Resampling": fidelity, "Formats": formats, "Memory": memory}.items():
-            write_section(Path(__file__).with_suffix(".md"), HEAD, title, measure(Path(folder)))
+        for title in parser.parse_args().sections or SECTIONS:
+            write_section(Path(__file__).with_suffix(".md"), HEAD, title, SECTIONS[title](Path(folder)))
 
 
 if __name__ == "__main__":

@@ -43,7 +43,7 @@ rule signals:
 
 
 CLIP_TABLES = [
-    (machine, split)
+    (machine, split, results(f"clips/{split}/{machine}.parquet"))
     for machine in sorted({*MACHINES, *TRAINING_MACHINES})
     for split in (dataset.SPLITS if machine in MACHINES else ("train",))
 ]
@@ -51,7 +51,7 @@ CLIP_TABLES = [
 
 rule skipped:
     input:
-        [results(f"clips/{split}/{machine}.parquet") for machine, split in CLIP_TABLES],
+        [path for *_, path in CLIP_TABLES],
     output:
         results("skipped.csv"),
     log:
@@ -60,7 +60,7 @@ rule skipped:
     conda:
         "../envs/nearfar.yaml"
     params:
-        tables=CLIP_TABLES,
+        tables=[(machine, split) for machine, split, _ in CLIP_TABLES],
         sources=sources("workflow/scripts/data/skipped.py"),
     script:
         "../workflow/scripts/data/skipped.py"

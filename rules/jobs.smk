@@ -3,6 +3,7 @@ import logging
 
 from snakemake.common import NOTHING_TO_BE_DONE_MSG
 
+from nearfar.data.skipped import left_out
 from nearfar.jobs import targets
 from nearfar.systems.results import TABLES, printed
 
@@ -68,10 +69,12 @@ def files_of(target):
 
 
 def print_results():
-    """Name what this run was asked for, and print what of it is a table."""
+    """Name what this run was asked for, print what of it is a table, and say what recordings were left out."""
     paths = [path for target in asked_for() for path in files_of(target)]
     for path in dict.fromkeys(paths):
         print(f"\n{stopping(printed, path)}" if path.endswith(TABLES) else path)
+    if dataset.skips(DATA) and (lines := left_out(CLIP_TABLES, results("skipped.csv"))):
+        print("\n" + "\n".join(lines))
 
 
 class Idle(logging.Handler):

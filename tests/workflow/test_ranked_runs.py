@@ -1,6 +1,7 @@
 """Runs of own recordings: long ones by windows, and faults that cost no other machine its ranking."""
 
 import csv
+import os
 
 import numpy as np
 import pytest
@@ -63,6 +64,7 @@ def test_a_recording_that_is_none_costs_nothing_but_itself(rows):
     assert listed == [("belt", "train", ""), ("pump", "test", "pump/bad.flac")]
     (row,) = [row for row in rows["ranking"] if row["recording"] == "pump/bad.flac"]
     assert row["decision"] == "not scored" and "cannot be decoded" in row["note"]
+    assert os.path.dirname(row["path"]) == os.path.dirname(rows["ranking"][0]["path"]), "as the others have it"
     assert len([row for row in rows["ranking"] if row["machine"] == "pump"]) == 9
 
 

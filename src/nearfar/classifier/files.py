@@ -11,7 +11,7 @@ from nearfar.classifier.inputs import inputs_of, read_inputs
 from nearfar.classifier.network import Settings, embed, load, save, train
 from nearfar.data.clips import read_clips
 from nearfar.data.domains import settled
-from nearfar.detectors.crossfit import fold_of
+from nearfar.detectors.folds import fold_of
 from nearfar.errors import NearfarError, error_prefix
 from nearfar.features.files import renew
 from nearfar.jobs.devices import use_device
@@ -34,7 +34,8 @@ def seen_by(table: dict[str, np.ndarray], fold: int, folds: int, seed: int, few:
     machine = table["machine"][0]
     domain = settled(table["domain"]) if few == "cap" else table["domain"]
     with error_prefix(f"{machine}: features.classifier"):
-        return np.flatnonzero(fold_of(table["file"], domain, folds, seed_for(seed, machine), few) != fold)
+        dealt = fold_of(table["file"], domain, table["recording"], folds, seed_for(seed, machine), few)
+    return np.flatnonzero(dealt != fold)
 
 
 def train_fold(
@@ -61,14 +62,17 @@ def train_fold(
     the inputs were made; settings: of Settings; state: file of an unfinished training, removed in the end. Raises
     NearfarError as train and seen_by do.
     """
-    pairs, labels = [], []
+    pairs, labels, everyone = [], [], set()
     for clip_table, class_table, *arrays in zip(clips, classes, images, spectra, strict=True):
         table, given = read_clips(clip_table), list(read_inputs(clip_table, *arrays, inputs["hop"]))
         rows = seen_by(table, fold, folds, seed, few)
         pairs += [given[row] for row in rows]
-        labels += list(read_classes(class_table, table["file"][rows]))
+        named = read_classes(class_table, table["file"])
+        labels += [named[row] for row in rows]
+        everyone.update(named)
     if few == "cap" and len(set(labels)) == 1:
-        print(f"nearfar: {labels[0]}: the only class, so the classifier stays as it was drawn", file=sys.stderr)
+        if fold == 0 or len(everyone) > 1:  # what holds for all folds is said once
+            print(f"nearfar: {labels[0]}: the only class, so the classifier stays as it was drawn", file=sys.stderr)
         settings = settings | {"epochs": 0}
     network, history = train(
         pairs,

@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from nearfar.data.audio import RATE
 from nearfar.data.channels import doubts
-from nearfar.data.clips import HARMLESS, table_of, warn
+from nearfar.data.clips import HARMLESS, gathered, table_of, warn
 from nearfar.data.dataset import FLOOR
 from nearfar.data.places import PART, place_of
 from nearfar.data.recordings import Heard, Recording, probe, scan, windows
@@ -18,7 +18,7 @@ from nearfar.errors import NearfarError
 from nearfar.jobs.digests import digest, together
 from nearfar.jobs.progress import bar
 
-SHOWN = 5  # faults that an error names
+SHOWN = 5  # faults that an error names, the same of many recordings counting once
 
 Fault = tuple[str, str]  # the recording, or a window of it, and why it is left out
 
@@ -36,13 +36,14 @@ def own_table(machine: str, entries: Sequence[Entry], split: str, cut: Cut, *, s
     """Return the clip table of a machine's recordings of one split, and warn of what is doubtful.
 
     Columns as nearfar.data.clips.clip_table has them; the key ``file`` is the recording and, of a window, its start.
-    What cannot be used is left out and stands with its reason in the table's metadata, ``skipped``, or, without
-    ``skip``, is one NearfarError. Raises NearfarError where too few clips are left to learn from, or none to be judged.
+    What cannot be used is left out and stands with its reason and, unless it is a window, its path in the table's
+    metadata, ``skipped``, or, without ``skip``, is one NearfarError. Raises NearfarError where too few clips are left
+    to learn from, or none to be judged.
     """
-    rows, heard, faults, rates = [], {}, [], set()
+    rows, heard, faults, made = [], {}, [], []
     for entry in bar(entries, "clips"):
         try:
-            rates.add(probe(entry.path).rate)
+            made.append(probe(entry.path))
             found = cut_clips(entry, cut, faults)
         except NearfarError as error:
             faults.append((entry.recording, _reason(error, entry)))
@@ -52,8 +53,9 @@ def own_table(machine: str, entries: Sequence[Entry], split: str, cut: Cut, *, s
     if faults and not skip:
         raise NearfarError(f"{machine}: {_listed(faults)}")
     _refuse_few(machine, split, rows, faults)
-    warn([*_doubtful(heard), *_mixed(machine, rates), *((name, f"left out: {reason}") for name, reason in faults)])
-    about = {"skipped": json.dumps([list(fault) for fault in faults])}
+    warn([*_doubtful(heard), *_mixed(machine, made), *((name, f"left out: {reason}") for name, reason in faults)])
+    paths = {entry.recording: entry.path for entry in entries}
+    about = {"skipped": json.dumps([[name, reason, paths.get(name)] for name, reason in faults])}
     return table_of(sorted(rows, key=lambda row: row["file"])).replace_schema_metadata(about)
 
 
@@ -90,8 +92,9 @@ def _reason(error, entry):
 
 
 def _listed(faults):
-    more = f" (and {len(faults) - SHOWN} more)" if len(faults) > SHOWN else ""
-    return "; ".join(f"{name}: {reason}" for name, reason in faults[:SHOWN]) + more
+    lines = gathered(faults)
+    more = f" (and {len(lines) - SHOWN} more)" if len(lines) > SHOWN else ""
+    return "; ".join(lines[:SHOWN]) + more
 
 
 def _refuse_few(machine, split, rows, faults):
@@ -109,7 +112,9 @@ def _doubtful(heard):
     yield from doubts(heard)
 
 
-def _mixed(machine, rates):
-    several = len(rates) > 1
-    listed = " and ".join(f"{rate} Hz" for rate in sorted(rates))
-    return [(machine, f"recorded at {listed}: what only some hold may be taken for a difference")] if several else []
+def _mixed(machine, made):
+    """Yield (machine, doubt) pairs where the recordings, of which ``made`` are the Info, are not all made alike."""
+    for values, of in (({one.rate for one in made}, "Hz"), ({one.channels for one in made}, "channels")):
+        if len(values) > 1:
+            listed = " and ".join(map(str, sorted(values)))
+            yield machine, f"recorded with {listed} {of}: what only some hold may be taken for a difference"

@@ -1,7 +1,8 @@
 """Cross-fitting: a training clip is scored by a detector that did not see it (docs/method.md, Scores).
 
-In-sample scores say nothing of unseen clips: a clip's nearest neighbour is itself. Nor do embeddings by a network that
-was trained on the clip: a view (clips, folds, dims) has one a fold, by the network that did not see that fold.
+In-sample scores say nothing of unseen clips: a clip's nearest neighbour is itself, and that of a window is the next
+one of its recording. Nor do embeddings by a network that was trained on the clip: a view (clips, folds, dims) has one a
+fold, by the network that did not see that fold.
 """
 
 import importlib
@@ -11,10 +12,10 @@ from typing import Any, Self
 
 import numpy as np
 
-from nearfar.data.domains import present
+from nearfar.detectors.folds import fold_of, is_cut
 from nearfar.errors import NearfarError
 from nearfar.jobs.files import read_arrays, write_arrays
-from nearfar.seeds import fraction, seed_for
+from nearfar.seeds import seed_for
 
 TRAINED = "training_scores"  # their name among the arrays of a fit
 KEPT = "keep what it learns in attributes ending in _, as numpy arrays, or numbers, which are read back as arrays (1,)"
@@ -22,27 +23,35 @@ KINDS = (np.ndarray, np.generic, bool, int, float)
 
 
 class CrossFit:
-    """A detector fitted once a fold, or once on all clips where ``folds`` is 1 or it leaves one out by itself.
+    """A detector fitted once a fold, or once on all clips where ``fits_once`` says so.
 
-    What leaves one out by itself is fitted once a fold all the same on a view with an embedding a fold.
     method, params: file and constructor's arguments of a plug-in; seed: of (seed, machine).
     """
 
     def __init__(self, method: str, params: dict[str, Any], folds: int, seed: int):
         self.method, self.params, self.folds, self.seed = method, params, folds, seed
 
-    def fit(self, files: np.ndarray, domain: np.ndarray, views: list[np.ndarray], few: str = "refuse") -> Self:
+    def fit(
+        self,
+        files: np.ndarray,
+        domain: np.ndarray,
+        views: list[np.ndarray],
+        few: str = "refuse",
+        recording: np.ndarray | None = None,
+    ) -> Self:
         """Deal the training clips to folds and fit, each time on all folds but one.
 
-        files, domain: (clips,); views: list of (clips, dims) or (clips, folds, dims), dealt alike; few: see fold_of.
-        Raises NearfarError as ``fold_of`` and the detector do, for a view of another number of folds, and for a
-        detector that learns what ``write`` would lose.
+        files, domain: (clips,); views: list of (clips, dims) or (clips, folds, dims), dealt alike; few, recording: see
+        fold_of; without ``recording`` each clip is one. Raises NearfarError as ``fold_of`` and the detector do, for a
+        view of another number of folds, and for a detector that learns what ``write`` would lose.
         """
         _refuse_other_folds(self.folds, views)
         self.order = np.argsort(files)  # in which they are fitted, so that the given order changes nothing
-        folded = any(view.ndim == 3 for view in views)
-        self.alone = self.folds == 1 or (hasattr(load(self.method), "leave_one_out") and not folded)
-        self.fold = np.full(len(files), -1) if self.alone else fold_of(files, domain, self.folds, self.seed, few)
+        recording = files if recording is None else recording
+        self.alone = fits_once(self.method, self.folds, any(view.ndim == 3 for view in views), is_cut(recording))
+        self.fold = np.full(len(files), -1)
+        if not self.alone:
+            self.fold = fold_of(files, domain, recording, self.folds, self.seed, few)
         self.fitted = [self._made(k) for k in range(1 if self.alone else self.folds)]
         for k, detector in enumerate(self.fitted):
             seen, begun = self.order[self.fold[self.order] != k], dict(vars(detector))
@@ -137,6 +146,15 @@ def load(method: str) -> type:
     return importlib.import_module(f"nearfar.detectors.methods.{method}").Detector
 
 
+def fits_once(method: str, folds: int, folded: bool, cut: bool) -> bool:
+    """Return whether one fit on all clips serves all: where ``folds`` is 1, or the detector leaves one out by itself.
+
+    That says nothing on a view with an embedding a fold (folded), nor where clips are windows of a recording (cut),
+    which leaves their neighbours in.
+    """
+    return folds == 1 or (hasattr(load(method), "leave_one_out") and not folded and not cut)
+
+
 def of_fold(views: list[np.ndarray], k: int) -> list[np.ndarray]:
     """Return the views as fold ``k`` sees them, a list of (clips, dims)."""
     return [view[:, k] if view.ndim == 3 else view for view in views]
@@ -150,22 +168,3 @@ def _refuse_other_folds(folds, views):
             f"folds: {folds}, but a view has an embedding for each of {min(others)} folds; give the detector "
             f"folds: {min(others)}, or train what embeds in {folds}"
         )
-
-
-def fold_of(files: np.ndarray, domain: np.ndarray, folds: int, seed: int, few: str = "refuse") -> np.ndarray:
-    """Return the fold (clips,) of each training clip, dealt within its domain in the order of its name's hash.
-
-    few: "refuse" raises NearfarError where a domain has fewer clips than there are folds; "cap" deals what there is, so
-    that some folds hold none of it out.
-    """
-    fold = np.zeros(len(files), int)
-    for d in present(domain):
-        members = np.flatnonzero(np.asarray(domain) == d)
-        if few == "refuse" and len(members) < max(folds, 2):
-            raise NearfarError(
-                f"folds: {folds} folds need as many {d}-domain training clips, there are {len(members)}; "
-                f"lower folds or add clips"
-            )
-        order = sorted(members, key=lambda i: fraction(seed, files[i]))
-        fold[order] = np.arange(len(order)) % folds
-    return fold

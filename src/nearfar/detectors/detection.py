@@ -1,18 +1,19 @@
 """One detector on one machine: fits, scores and normalized scores, file to file."""
 
 import hashlib
-import sys
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from safetensors import SafetensorError
 
 from nearfar.data.domains import present, settled
 from nearfar.data.views import read_views
 from nearfar.detectors.crossfit import CrossFit
-from nearfar.detectors.limits import Fit, capped
+from nearfar.detectors.limits import Fit, capped, changes, training_clips
 from nearfar.detectors.normalization import normalize
 from nearfar.errors import NearfarError, error_prefix
 from nearfar.jobs.digests import together
@@ -37,31 +38,31 @@ def detect_machine(
 ) -> None:
     """Fit a detector on the training clips of a machine, score all its clips and normalize the scores.
 
-    few: "cap" holds folds and parameters to what there are clips for (nearfar.detectors.limits) and says so on stderr,
-    "refuse" takes them as they are.
+    few: "cap" holds folds and parameters to what there are clips for (nearfar.detectors.limits), "refuse" takes them as
+    they are.
     clips: paths of the clip tables; views: of the feature files; outputs: dict of three paths. ``fits`` gets the
     learned states of all folds and the scores of the training clips; where it is there already, of the same training
     clips, views and ``made`` (settings and code), it is read and nothing is fitted. ``scores`` gets the columns file,
     split and score, or source and target: cross-fitted scores of the training clips, and of the test clips the mean
-    over the folds; ``normalized`` file, split and score.
+    over the folds; ``normalized`` file, split and score, and, where something was capped, in its metadata ``limits``
+    as JSON: the machine's training ``clips`` and what was ``capped``, in words.
     Raises NearfarError for a score that is not finite, and for features of the training clips or scores of the test
     clips that are all equal.
     """
     table, arrays = read_views(clips, views)
     train = table["split"] == "train"
-    domain, seen, unseen = table["domain"][train], [view[train] for view in arrays], [view[~train] for view in arrays]
+    files, recording, domain = (table[name][train] for name in ("file", "recording", "domain"))
+    seen, unseen = [view[train] for view in arrays], [view[~train] for view in arrays]
+    own_seed = seed_for(seed, machine)
     with error_prefix(f"{machine}: detectors.{detector}"):
         _refuse_copies(views, seen, domain)
-        fit, said = Fit(method, params, folds, any(view.ndim == 3 for view in seen)), ""
+        fit, limits = Fit(method, params, folds, any(view.ndim == 3 for view in seen)), None
         if few == "cap":
-            domain, (fits, said) = settled(domain), capped(domain, {detector: fit})
-            fit = fits[detector]
-        made = together([made, *table["file"][train], *domain, *map(_digest, seen)])
+            held = capped(fit, files, domain, recording, own_seed)
+            fit, limits, domain = held, _limits(machine, domain, changes(fit, held)), settled(domain)
+        made = together([made, *files, *recording, *domain, *map(_digest, seen)])
         if not _is_fitted(outputs["fits"], made):
-            if said:
-                print(f"nearfar: {machine}: {said}", file=sys.stderr, flush=True)
-            fits = CrossFit(fit.method, fit.params, fit.folds, seed_for(seed, machine))
-            fits.fit(table["file"][train], domain, seen, few)
+            fits = CrossFit(fit.method, fit.params, fit.folds, own_seed).fit(files, domain, seen, few, recording)
             fits.write(outputs["fits"], fits.training_scores(seen), made)
         fits = CrossFit.read(outputs["fits"])  # what was read scores alike whenever it was fitted
         pair = fits.trained, fits.score(unseen)
@@ -71,7 +72,15 @@ def detect_machine(
     key = {"file": table["file"], "split": table["split"]}
     names = ["score"] if scores.ndim == 1 else ["source", "target"]
     write_table(outputs["scores"], key | dict(zip(names, scores.reshape(len(scores), -1).T, strict=True)))
-    write_table(outputs["normalized"], key | {"score": _in_place(train, *normalize(*pair, domain, **normalization))})
+    normalized = pa.table(key | {"score": _in_place(train, *normalize(*pair, domain, **normalization))})
+    write_table(outputs["normalized"], normalized.replace_schema_metadata(limits))
+
+
+def _limits(machine, domain, changed):
+    """Return the metadata that say what few clips have changed, None for nothing."""
+    if not changed and present(settled(domain)) == present(domain):
+        return None
+    return {"limits": json.dumps({"clips": f"{machine}: {training_clips(domain)}", "capped": changed})}
 
 
 def _digest(view):

@@ -1,13 +1,13 @@
-"""What few training clips allow: folds and components of detectors, capped for a machine and said in one line."""
+"""What few training clips allow: folds and components of detectors, capped for a machine, and in words."""
 
-from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from nearfar.data.dataset import FLOOR
 from nearfar.data.domains import present, settled
-from nearfar.detectors.crossfit import load
+from nearfar.detectors.crossfit import fits_once, load
+from nearfar.detectors.folds import fold_of, is_cut
 from nearfar.errors import NearfarError
 
 
@@ -20,39 +20,37 @@ class Fit(NamedTuple):
     folded: bool
 
 
-def capped(domain: np.ndarray, fits: Mapping[str, Fit]) -> tuple[dict[str, Fit], str]:
-    """Return the fits as a machine's training clips allow them, and a line saying what was capped, "" for nothing.
+def capped(fit: Fit, files: np.ndarray, domain: np.ndarray, recording: np.ndarray, seed: int) -> Fit:
+    """Return a fit as a machine's training clips, which are as fold_of takes them, allow it.
 
-    domain: (clips,) of the training clips; fits: dict from detector. Each fold holds out at least one clip of each
-    domain, so there are no more folds than the smaller domain has clips. Those of a view with an embedding a fold are
-    the embedding's and stay: ``fold_of`` deals what there is. Parameters are held to what the plug-in's ``at_most``
-    says of the clips that the smallest fit sees. Neighbours need no cap: it is always the nearest one.
-    Raises NearfarError for fewer than FLOOR clips.
+    Each fold holds out at least one clip of each domain, so there are no more folds than the smaller domain has clips.
+    Those of a view with an embedding a fold are the embedding's and stay: ``fold_of`` deals what there is. Parameters
+    are held to what the plug-in's ``at_most`` says of the clips that the smallest fit sees. Neighbours need no cap: it
+    is always the nearest one. Raises NearfarError for fewer than FLOOR clips.
     """
-    if len(domain) < FLOOR:
-        raise NearfarError(f"{len(domain)} training clips, at least {FLOOR} are needed; add some")
-    settled_domain = settled(domain)
-    counts = {d: int((settled_domain == d).sum()) for d in present(settled_domain)}
-    found = {name: _capped(fit, list(counts.values())) for name, fit in fits.items()}
-    said = [f"{name}: {line}" for name in fits if (line := _changes(fits[name], found[name]))]
-    said += [f"the one {d}-domain clip is counted to the other domain" for d in present(domain) if d not in counts]
-    if not said:
-        return found, ""
-    clips = " and ".join(f"{count} {d}-domain" for d, count in counts.items())
-    return found, f"{clips} training clips: {'; '.join(said)}"
-
-
-def _capped(fit, counts):
-    alone = fit.folds == 1 or (hasattr(load(fit.method), "leave_one_out") and not fit.folded)
-    folds = fit.folds if alone or fit.folded else min(fit.folds, *counts)
-    seen = sum(counts) if alone else sum(count - -(-count // folds) for count in counts)
+    if len(files) < FLOOR:
+        raise NearfarError(f"{len(files)} training clips, at least {FLOOR} are needed; add some")
+    domain = settled(domain)
+    once = fits_once(fit.method, fit.folds, fit.folded, is_cut(recording))
+    fewest = min((domain == d).sum() for d in present(domain))
+    folds = fit.folds if once or fit.folded else int(min(fit.folds, fewest))
+    held_out = 0 if once else np.bincount(fold_of(files, domain, recording, folds, seed, "cap")).max()
     limit = getattr(load(fit.method), "at_most", lambda clips: {})
-    params = {name: min(fit.params[name], most) for name, most in limit(seen).items()}
+    params = {name: min(fit.params[name], most) for name, most in limit(int(len(files) - held_out)).items()}
     return fit._replace(folds=folds, params=fit.params | params)
 
 
-def _changes(before, after):
-    """Return what differs between two fits in words."""
+def changes(before: Fit, after: Fit) -> list[str]:
+    """Return what differs between two fits, in words."""
     pairs = {"folds": (before.folds, after.folds)}
     pairs |= {name: (value, after.params[name]) for name, value in before.params.items()}
-    return ", ".join(f"{name} {now} instead of {then}" for name, (then, now) in pairs.items() if then != now)
+    return [f"{name} {now} instead of {then}" for name, (then, now) in pairs.items() if then != now]
+
+
+def training_clips(domain: np.ndarray) -> str:
+    """Return how many training clips (clips,) a machine has, in words; one alone in its domain counts to the other."""
+    counted = settled(domain)
+    counts = [f"{(counted == d).sum()} {d}-domain" for d in present(counted)]
+    alone = [d for d in present(domain) if d not in present(counted)]
+    more = [f" (the one {d}-domain clip is counted to the other domain)" for d in alone]
+    return "".join([" and ".join(counts), " training clips", *more])

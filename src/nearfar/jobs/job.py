@@ -46,7 +46,8 @@ def logged(snakemake: Any) -> Iterator[None]:
         _stop(f"nearfar: {error}", log)
     except NearfarError as error:
         if skipping:
-            sys.stderr.write(f"nearfar: warning: {snakemake.wildcards.machine} cannot be scored: {error}\n")
+            reason = str(error).removeprefix(f"{snakemake.wildcards.machine}: ")
+            sys.stderr.write(f"nearfar: warning: {snakemake.wildcards.machine} cannot be scored: {reason}\n")
             _give_up(snakemake, str(error), log)
         _stop(f"nearfar: {error}", log)
     except Exception as error:

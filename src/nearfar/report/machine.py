@@ -59,7 +59,7 @@ def report_machine(
     heard = add_sounds(cards, normals, channels, megabytes)
     known = {"machine": machine, "rows": rows, "cards": cards, "labels": labels, "decision": decision} | heard
     known |= _levels(found, worst_windows) | {"timelines": _timelines(found), "detectors": list(normalized)}
-    known["skipped"] = [[split, *one] for split in ("train", "test") for one in skipped(paths[split])]
+    known["skipped"] = [[split, *one[:3]] for split in ("train", "test") for one in skipped(paths[split])]
     contents = [digest for split in ("train", "test") for digest in read_clips(paths[split])["content"]]
     write_text(out, json.dumps(known | {"data": together(contents)}))
 

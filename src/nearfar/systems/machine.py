@@ -1,10 +1,14 @@
 """One system on one machine: its members' normalized scores fused, and decisions."""
 
 import json
+import sys
+from collections import defaultdict
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 
 from nearfar.errors import NearfarError, error_prefix
 from nearfar.jobs.files import write_table
@@ -23,7 +27,7 @@ def fuse_machine(
     decision: dict[str, float | None],
     signals: str | Path | None = None,
 ) -> None:
-    """Fuse the normalized scores (dict from detector to path) of a machine.
+    """Fuse the normalized scores (dict from detector to path) of a machine; say on stderr what few clips have capped.
 
     ``path`` gets file, score, decision, level (what the decision compares), threshold and p-value of the test clips,
     ``training`` the file and score of the training clips: their own, on the scale of the levels.
@@ -35,6 +39,8 @@ def fuse_machine(
     Raises NearfarError where the detectors do not score the same clips in the same order, and where a normalized or
     fused score is not finite.
     """
+    if said := limits_of(normalized):
+        print(f"nearfar: {said}", file=sys.stderr, flush=True)
     tables = {name: read_scores(file) for name, file in normalized.items()}
     first = next(iter(tables.values()))
     for name, table in tables.items():
@@ -57,6 +63,21 @@ def fuse_machine(
     p = p_values(fused.level, fused.training)
     write_table(path, table | {"level": fused.level, "threshold": np.full(test.sum(), limit), "p": p})
     write_table(training, {"file": first["file"][train], "score": fused.training})
+
+
+def limits_of(normalized: Mapping[str, str | Path]) -> str:
+    """Return in a line what a machine's few training clips have capped of its detectors, "" for nothing.
+
+    normalized: dict from detector to the path of its normalized scores, see nearfar.detectors.detection.
+    """
+    clips, detectors = "", defaultdict(list)  # by what was capped
+    for name, path in normalized.items():
+        if limits := (pq.read_schema(path).metadata or {}).get(b"limits"):
+            clips, changes = json.loads(limits).values()
+            for change in changes:
+                detectors[change].append(name)
+    capped = "; ".join(f"{change} in {', '.join(names)}" for change, names in detectors.items())
+    return ": ".join(filter(None, [clips, capped]))
 
 
 def families_heard(system: dict[str, Any], signals: str | Path | None) -> dict[str, list[str]]:

@@ -70,7 +70,7 @@ def rank_machines(
         ranked = rank_recordings(found, decision, worst_windows)
         rows += [{"machine": machine} | row for row in ranked]
         lost = [one for one in found.skipped if one.start is None]
-        rows += [_not_scored(machine, one.reason, recording=one.recording, path=one.recording) for one in lost]
+        rows += [_not_scored(machine, one.reason, recording=one.recording, path=one.path) for one in lost]
     rows += [_not_scored(machine, reason) for machine, reason in unscored.items()]
     columns = (*COLUMNS, *(PLACE if cut else PLACE[-1:]), *normalized, NOTE)
     write_text(path, csv_table(rows, columns, decimals=6))

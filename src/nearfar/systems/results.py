@@ -2,13 +2,14 @@
 
 import csv
 import io
+from collections import Counter
 from pathlib import Path
 
 from nearfar.data.documents import read_bytes
 from nearfar.errors import NearfarError, error_prefix, one_line
 from nearfar.systems.tables import COLUMNS, readable
 
-ROWS = 20  # of a table that is longer than tables of Ω are
+ROWS = 20  # of a table that is longer than tables of Ω are; of a ranking shared among its machines
 TABLES = (".csv", ".md")  # what can be printed, by the end of its name
 LARGEST = 2**26  # bytes; a ranking takes a hundred a clip
 
@@ -32,13 +33,32 @@ def printed(path: str | Path) -> str:
 
 
 def _head(rows, title):
-    """Return the first rows in columns, numbers to the right."""
-    shown = [row + [""] * (len(rows[0]) - len(row)) for row in rows[: 1 + ROWS]]
+    """Return the first rows in columns, numbers to the right; of a ranking without what each detector says."""
+    shown = [row + [""] * (len(rows[0]) - len(row)) for row in [rows[0], *_first(*rows)]]
     columns = [[one_line(cell) for cell in column] for column in zip(*shown, strict=False)]
-    columns = [_aligned(column) for column in columns]
+    detectors = _detectors(rows[0])
+    columns = [_aligned(column) for i, column in enumerate(columns) if i not in detectors]
     lines = ["  ".join(cells).rstrip() for cells in zip(*columns, strict=True)]
-    hidden = len(rows) - len(shown)
-    return "\n".join([title, *lines, *([f"… and {hidden} more rows in {title}"] if hidden else [])])
+    more = [f"{len(rows) - len(shown)} more rows"] if len(rows) > len(shown) else []
+    more += [f"the scores of {len(detectors)} detector{'s' * (len(detectors) > 1)}"] if detectors else []
+    return "\n".join([title, *lines, *([f"… and {', '.join(more)} in {title}"] if more else [])])
+
+
+def _first(header, *rows):
+    """Return the first ROWS rows, or, of the ranking of several machines, about as many, the first of each."""
+    if len(rows) <= ROWS or header[:2] != ["machine", "rank"]:
+        return rows[:ROWS]
+    share, seen, first = max(ROWS // len({"".join(row[:1]) for row in rows}), 1), Counter(), []
+    for row in rows:
+        seen.update(row[:1])
+        first += [row] if seen["".join(row[:1])] <= share else []
+    return first
+
+
+def _detectors(header):
+    """Return which columns of a ranking are detectors': those between the place and the note; of other tables none."""
+    ranking = "path" in header and header[-1] == "note"
+    return range(header.index("path") + 1, len(header) - 1) if ranking else range(0)
 
 
 def _aligned(column):

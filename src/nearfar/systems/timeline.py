@@ -41,6 +41,6 @@ def _windows(clips, scores) -> Iterator[dict]:
 
 
 def _lost(clips) -> Iterator[dict]:
-    for recording, start, reason in skipped(clips):
+    for recording, start, reason, _ in skipped(clips):
         at = {} if start is None else {"start": start}
         yield {"recording": recording, "decision": NOT_SCORED, "note": reason} | at

@@ -18,7 +18,7 @@ from nearfar.classifier.network import Network, Settings, embed, load, plan, sav
 from nearfar.data.audio import read_clip
 from nearfar.data.clips import read_clips
 from nearfar.data.signals import residual
-from nearfar.detectors.crossfit import fold_of
+from nearfar.detectors.folds import fold_of
 from nearfar.errors import NearfarError
 from nearfar.jobs.files import read_table, read_vectors, write_arrays, write_table
 from nearfar.seeds import seed_for
@@ -298,7 +298,7 @@ def test_folds_are_those_of_the_detectors_and_each_training_clip_is_unseen_by_on
     table = read_clips(machines["clips"][0])
     seen = [seen_by(table, fold, folds, seed=3) for fold in range(folds)]
     assert (np.bincount(np.concatenate(seen), minlength=14) == folds - 1).all()
-    dealt = fold_of(table["file"], table["domain"], folds, seed_for(3, "alpha"))
+    dealt = fold_of(table["file"], table["domain"], table["recording"], folds, seed_for(3, "alpha"))
     for fold, rows in enumerate(seen):
         assert set(rows) == set(np.flatnonzero(dealt != fold))
 
@@ -397,7 +397,7 @@ def test_fewer_clips_of_a_domain_than_folds_are_dealt_as_far_as_they_go(machines
     seen = [seen_by(table, fold, folds, 3, "cap") for fold in range(folds)]
     assert (np.bincount(np.concatenate(seen), minlength=14) == folds - 1).all()
     table["domain"] = np.array(["source"] * 13 + ["target"], object)  # one alone is as the others
-    dealt = fold_of(table["file"], np.full(14, "source"), folds, seed_for(3, "alpha"))
+    dealt = fold_of(table["file"], np.full(14, "source"), table["file"], folds, seed_for(3, "alpha"))
     assert [set(seen_by(table, fold, folds, 3, "cap")) for fold in range(folds)] == [
         set(np.flatnonzero(dealt != fold)) for fold in range(folds)
     ]

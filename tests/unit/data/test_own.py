@@ -31,14 +31,14 @@ def columns(table):
 
 
 def skipped(table):
-    return json.loads(table.schema.metadata[b"skipped"])
+    return {name: (reason, path) for name, reason, path in json.loads(table.schema.metadata[b"skipped"])}
 
 
 def test_whole_recordings_are_clips_under_their_own_names(tmp_path):
     table = own_table("pump", entries(tmp_path, rate=48000), "train", WHOLE, skip=True)
     found = columns(table)
     assert found["file"] == found["recording"] == sorted(f"train{number}.wav" for number in range(10))
-    assert set(found["frames"]) == {16000} and set(found["start"]) == {0.0} and skipped(table) == []
+    assert set(found["frames"]) == {16000} and set(found["start"]) == {0.0} and skipped(table) == {}
     assert read_place(found["place"][0]).shape == (16000, 2) and frames_of(found["place"][0]) == 16000
 
 
@@ -82,8 +82,9 @@ def test_what_cannot_be_used_is_left_out_with_its_reason(tmp_path, capsys):
     break_recordings(chosen)
     table = own_table("pump", chosen, "train", WHOLE, skip=True)
     assert table.num_rows == 10
-    said = dict(skipped(table))
-    assert said.keys() == REASONS.keys() and all(said[name].startswith(reason) for name, reason in REASONS.items())
+    said = skipped(table)
+    assert said.keys() == REASONS.keys() and all(said[name][0].startswith(reason) for name, reason in REASONS.items())
+    assert {name: path for name, (_, path) in said.items()} == {entry.recording: entry.path for entry in chosen[:4]}
     assert "train0.wav: left out: is empty" in capsys.readouterr().err
 
 
@@ -102,7 +103,7 @@ def test_a_silent_window_costs_that_window_alone(tmp_path):
     soundfile.write(chosen[0].path, wave, 16000)
     table = own_table("pump", chosen, "train", WINDOWS, skip=True)
     assert table.num_rows == 11
-    assert [name for name, _ in skipped(table)] == ["train0.wav@000002.000"]
+    assert {name: path for name, (_, path) in skipped(table).items()} == {"train0.wav@000002.000": None}
 
 
 @pytest.mark.parametrize(
@@ -126,18 +127,28 @@ def test_what_was_left_out_is_named_where_too_few_are_left(tmp_path):
 
 def test_a_long_recording_without_windows_is_told_the_key(tmp_path):
     chosen = [*entries(tmp_path), *entries(tmp_path, count=1, split="long", seconds=30.0)]
-    assert "data: {window: 10.0}" in dict(skipped(own_table("pump", chosen, "train", WHOLE, skip=True)))["long0.wav"]
+    assert "data: {window: 10.0}" in skipped(own_table("pump", chosen, "train", WHOLE, skip=True))["long0.wav"][0]
 
 
 def test_a_recording_shorter_than_a_window_is_left_out(tmp_path):
     chosen = [*entries(tmp_path, seconds=1.0), *entries(tmp_path, count=1, split="short", seconds=0.5)]
-    assert skipped(own_table("pump", chosen, "train", WINDOWS, skip=True))[0][0] == "short0.wav"
+    assert skipped(own_table("pump", chosen, "train", WINDOWS, skip=True)).keys() == {"short0.wav"}
 
 
 def test_mixed_rates_are_said(tmp_path, capsys):
     chosen = [*entries(tmp_path), *entries(tmp_path, count=1, split="other", rate=48000)]
     own_table("pump", chosen, "train", WHOLE, skip=True)
-    assert "pump: recorded at 16000 Hz and 48000 Hz" in capsys.readouterr().err
+    assert "pump: recorded with 16000 and 48000 Hz: what only some hold" in capsys.readouterr().err
+
+
+def test_mixed_numbers_of_channels_are_said(tmp_path, capsys):
+    chosen = entries(tmp_path, count=11)
+    wave, _ = soundfile.read(chosen[3].path)
+    soundfile.write(chosen[3].path, wave[:, 0], 16000)
+    table = own_table("pump", chosen, "train", Cut(0, None, None, None), skip=True)
+    assert table.num_rows == 11 and "pump: recorded with 1 and 2 channels: what" in capsys.readouterr().err
+    table = own_table("pump", chosen, "train", WHOLE, skip=True)
+    assert skipped(table)["train3.wav"][0].startswith("has 1 channel, and far is channel 1")
 
 
 def test_the_content_changes_with_the_file_and_with_what_is_read_of_it(tmp_path):

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from nearfar.detectors import methods
-from nearfar.detectors.crossfit import CrossFit, fold_of
+from nearfar.detectors.crossfit import CrossFit
 from nearfar.detectors.detection import detect_machine
+from nearfar.detectors.folds import fold_of
 from nearfar.errors import NearfarError
 from nearfar.jobs.files import read_table, write_table, write_vectors
 
@@ -102,7 +103,7 @@ def detect(tmp_path):
         params = params or {"covariance": "ledoit_wolf", "reference": "domain"}
         files, domain, _ = clips(train, len(view) - train + (len(view) - train) % 2)
         files, domain = files[: len(view)], domain[: len(view)]
-        table = {"file": files, "path": files, "domain": domain, "split": ["train"] * train}
+        table = {"file": files, "path": files, "recording": files, "domain": domain, "split": ["train"] * train}
         table["split"] += ["test"] * (len(view) - train)
         rest = {"machine": "fan", "section": "00", "label": "normal", "attributes": "", "frames": 16000}
         write_table(tmp_path / "clips", table | {name: [value] * len(view) for name, value in rest.items()})
@@ -160,7 +161,7 @@ def test_the_literal_pseudo_inverse_may_score_its_training_clips_alike(detect):
 
 def mean_distance(view, files, domain, folds, seed):
     """Scores by hand: fold k is fitted on embeddings k, its held-out clips are scored by theirs, others by the mean."""
-    fold, train = fold_of(files, domain, folds, seed), len(files)
+    fold, train = fold_of(files, domain, files, folds, seed), len(files)
     held_out, unseen = np.empty(train), []
     for k in range(folds):
         mean = view[:train, k][fold != k].mean(0)
@@ -207,7 +208,7 @@ def test_what_leaves_one_out_by_itself_is_fitted_by_folds_where_the_view_has_the
     files, domain, _ = clips()
     view = np.random.default_rng(1).standard_normal((60, 3, 4))
     fits = CrossFit("knn", {"reference": "pooled"}, 3, seed=0).fit(files, domain, [view])
-    fold = fold_of(files, domain, 3, 0)
+    fold = fold_of(files, domain, files, 3, 0)
     unit = view / np.linalg.norm(view, axis=2, keepdims=True)
     by_hand = [1 - max(unit[i, fold[i]] @ unit[j, fold[i]] for j in np.flatnonzero(fold != fold[i])) for i in range(60)]
     np.testing.assert_allclose(fits.training_scores([view]), by_hand)

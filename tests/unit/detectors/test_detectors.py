@@ -7,7 +7,8 @@ from sklearn.covariance import LedoitWolf
 from sklearn.decomposition import PCA
 
 from nearfar.detectors import covariance
-from nearfar.detectors.crossfit import CrossFit, fold_of
+from nearfar.detectors.crossfit import CrossFit
+from nearfar.detectors.folds import fold_of
 from nearfar.detectors.methods import predictive
 from nearfar.errors import NearfarError
 
@@ -215,13 +216,13 @@ def test_learned_state_is_all_there_is(method, tmp_path):
 
 def test_folds_hold_both_domains_and_follow_the_names():
     files, domain, _ = clips(n=53, target=7)
-    fold = fold_of(files, domain, 5, seed=0)
+    fold = fold_of(files, domain, files, 5, seed=0)
     for k in range(5):
         assert {*domain[fold == k]} == {"source", "target"}
     back = np.arange(53)[::-1]
-    assert np.array_equal(fold_of(files[back], domain[back], 5, seed=0), fold[back])
+    assert np.array_equal(fold_of(files[back], domain[back], files[back], 5, seed=0), fold[back])
     with pytest.raises(NearfarError, match="there are 7; lower folds"):
-        fold_of(files, domain, 8, seed=0)
+        fold_of(files, domain, files, 8, seed=0)
 
 
 def test_too_few_clips_for_the_components():

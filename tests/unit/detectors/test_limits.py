@@ -7,12 +7,14 @@ import pytest
 from conftest import CONFIG, params_of
 
 from nearfar.data.domains import settled
-from nearfar.detectors.crossfit import CrossFit, fold_of, load
+from nearfar.detectors.crossfit import CrossFit, load
 from nearfar.detectors.detection import detect_machine
-from nearfar.detectors.limits import FLOOR, Fit, capped
+from nearfar.detectors.folds import fold_of
+from nearfar.detectors.limits import FLOOR, Fit, capped, changes, training_clips
 from nearfar.errors import NearfarError
 from nearfar.jobs.files import read_about, read_table, write_table, write_vectors
 from nearfar.settings import parameters_of
+from nearfar.systems.machine import fuse_machine, limits_of
 
 TEST = 4  # clips
 DIMS = {"eat": 1536, "eat_bands": 12288, "lccr": 128, "rtf": 128, "logmel": 256, "classifier": 256}
@@ -30,15 +32,20 @@ def domains(source, target):
     return np.array(["source"] * source + ["target"] * target)
 
 
+def held(fit, domain, recording=None):
+    """A fit as clips allow it, each a recording by itself unless ``recording`` tells otherwise."""
+    files = np.array([f"{i:04d}" for i in range(len(domain))])
+    return capped(fit, files, domain, files if recording is None else recording, 0)
+
+
 def of_capped(source, target):
     """What is capped of MEMBERS: a dict from detector to folds and components."""
-    found, _ = capped(domains(source, target), MEMBERS)
+    found = {name: held(fit, domains(source, target)) for name, fit in MEMBERS.items()}
     return {name: (fit.folds, fit.params.get("components")) for name, fit in found.items()}
 
 
 def test_many_clips_are_left_as_they_are():
-    fits, said = capped(domains(990, 10), MEMBERS)
-    assert fits == MEMBERS and said == ""
+    assert {name: held(fit, domains(990, 10)) for name, fit in MEMBERS.items()} == MEMBERS
 
 
 @pytest.mark.parametrize(
@@ -67,8 +74,7 @@ def test_the_cap_is_the_most_that_the_smallest_fit_takes(method, folds, target):
     files, view = np.array([f"{i:02d}" for i in range(14)]), np.random.default_rng(0).standard_normal((14, 60))
     views = [view] * (1 + (method == "predictive"))
     epochs = {"epochs": 1} if method == "flow" else {}
-    fits, _ = capped(domain, {"d": Fit(method, params_of(method, components=64, **epochs), folds, False)})
-    fit = fits["d"]
+    fit = held(Fit(method, params_of(method, components=64, **epochs), folds, False), domain)
     scores = CrossFit(method, fit.params, fit.folds, 0).fit(files, domain, views).training_scores(views)
     assert np.isfinite(scores).all() and fit.params["components"] >= 1
     more = fit.params | {"components": fit.params["components"] + 1}
@@ -76,33 +82,48 @@ def test_the_cap_is_the_most_that_the_smallest_fit_takes(method, folds, target):
         CrossFit(method, more, fit.folds, 0).fit(files, domain, views)
 
 
-def test_one_line_says_what_was_capped():
-    _, said = capped(domains(20, 3), MEMBERS)
-    assert said == (
-        "20 source-domain and 3 target-domain training clips: flow: components 13 instead of 64; "
-        "c1: folds 3 instead of 5, components 11 instead of 64; spatial: folds 3 instead of 5"
-    )
-    assert capped(domains(12, 0), {name: MEMBERS[name] for name in ("knn", "classifier")})[1] == ""
+@pytest.mark.parametrize("method", ["flow", "predictive"])
+@pytest.mark.parametrize("lengths", [[40], [13, 13, 14], [3, 30, 3, 2, 2], [8, 8, 8, 8, 8]])
+def test_of_windows_the_cap_is_what_the_smallest_fit_of_blocks_takes(method, lengths):
+    recording = np.repeat([f"{i}.flac" for i in range(len(lengths))], lengths)
+    files, domain = np.array([f"{i:04d}" for i in range(40)]), domains(40, 0)
+    views = [np.random.default_rng(0).standard_normal((40, 60))] * (1 + (method == "predictive"))
+    epochs = {"epochs": 1} if method == "flow" else {}
+    fit = held(Fit(method, params_of(method, components=64, **epochs), 5, False), domain, recording)
+    CrossFit(method, fit.params, fit.folds, 0).fit(files, domain, views, "cap", recording)
+    more = fit.params | {"components": fit.params["components"] + 1}
+    with pytest.raises(NearfarError, match=f"set it to at most {fit.params['components']}$"):
+        CrossFit(method, more, fit.folds, 0).fit(files, domain, views, "cap", recording)
+
+
+def test_what_changed_and_of_how_many_clips_is_told_in_words():
+    before = MEMBERS["c1"]
+    after = held(before, domains(20, 3))
+    assert changes(before, after) == ["folds 3 instead of 5", "components 11 instead of 64"]
+    assert training_clips(domains(20, 3)) == "20 source-domain and 3 target-domain training clips"
+    for name in ("knn", "classifier"):
+        assert changes(MEMBERS[name], held(MEMBERS[name], domains(12, 0))) == []
 
 
 def test_a_domain_of_one_clip_is_counted_to_the_other_with_a_word():
-    _, said = capped(domains(11, 1), {"knn": MEMBERS["knn"]})
-    assert said == "12 source-domain training clips: the one target-domain clip is counted to the other domain"
+    said = "12 source-domain training clips (the one target-domain clip is counted to the other domain)"
+    assert training_clips(domains(11, 1)) == said
     assert list(settled(domains(1, 11))) == ["target"] * 12
     assert list(settled(domains(10, 2))) == [*domains(10, 2)] and list(settled(domains(1, 1))) == ["source", "target"]
 
 
 def test_fewer_clips_than_the_floor_are_refused():
-    capped(domains(FLOOR, 0), MEMBERS)
+    held(MEMBERS["flow"], domains(FLOOR, 0))
     with pytest.raises(NearfarError, match="^9 training clips, at least 10 are needed; add some$"):
-        capped(domains(FLOOR - 3, 2), MEMBERS)
+        held(MEMBERS["flow"], domains(FLOOR - 3, 2))
 
 
 def test_what_there_is_is_dealt_where_the_folds_are_given():
     files = np.array([f"{i:02d}" for i in range(12)])
-    fold = fold_of(files, domains(10, 2), 3, 0, "cap")
+    fold = fold_of(files, domains(10, 2), files, 3, 0, "cap")
     assert sorted(fold[10:]) == [0, 1] and (np.bincount(fold[:10]) >= 3).all()
-    assert np.array_equal(fold_of(files, domains(9, 3), 3, 0, "cap"), fold_of(files, domains(9, 3), 3, 0))
+    given = files, domains(9, 3), files, 3, 0
+    assert np.array_equal(fold_of(*given, "cap"), fold_of(*given))
 
 
 def view_of(name, count, both):
@@ -120,7 +141,7 @@ def detected(folder, name, source, target, few="cap"):
     files = np.array([f"{i:02d}.wav" for i in range(train + TEST)], object)
     domain = np.array([*domains(source, target), *[None] * TEST], object)
     split = np.repeat(np.array(["train", "test"], object), [train, TEST])
-    write_table(folder / "clips", {"file": files, "domain": domain, "split": split})
+    write_table(folder / "clips", {"file": files, "recording": files, "domain": domain, "split": split})
     about = CONFIG["detectors"][name]
     views = [folder / f"{i}" for i in range(len(about["views"]))]
     for path, view in zip(views, about["views"], strict=True):
@@ -151,20 +172,30 @@ def test_every_shipped_detector_runs_on_few_clips(tmp_path, capsys, name, source
     one = target < 2 or name == "baseline_mse"
     assert scores.keys() - {"file", "split"} == ({"score"} if one else {"source", "target"})
     assert np.isfinite(normalized).all() and len(np.unique(normalized[-TEST:])) == TEST
-    said = capsys.readouterr().err
-    assert len(said.splitlines()) <= 1 and (not said or said.startswith(f"nearfar: pump: {source + (target == 1)} "))
-    assert bool(re.search("components", said)) == hasattr(load(CONFIG["detectors"][name]["method"]), "at_most")
+    said = limits_of({name: outputs["normalized"]})
+    assert not said or said.startswith(f"pump: {source + (target == 1)} source-domain ")
+    assert ("components" in said) == hasattr(load(CONFIG["detectors"][name]["method"]), "at_most")
+    assert capsys.readouterr().err == "", "a line a machine, and none a detector"
 
 
-def test_what_was_capped_stands_in_the_fit_and_is_said_when_it_is_made(tmp_path, capsys):
-    fits = detected(tmp_path, "c1", 12, 0)["fits"]
-    assert capsys.readouterr().err == (
-        "nearfar: pump: 12 source-domain training clips: c1: components 6 instead of 64\n"
-    )
-    about = read_about(fits)
+def test_what_was_capped_stands_in_the_fit(tmp_path):
+    about = read_about(detected(tmp_path, "c1", 12, 0)["fits"])
     assert about["params"]["components"] == 6 and about["fitted"] == 5
-    detected(tmp_path, "c1", 12, 0)
-    assert capsys.readouterr().err == ""
+
+
+def test_one_line_a_machine_says_all_that_was_capped_of_a_system(tmp_path, capsys):
+    normalized = {}
+    for name in ("c1", "flow", "knn", "raw"):
+        (tmp_path / name).mkdir()
+        normalized[name] = detected(tmp_path / name, name, 20, 3)["normalized"]
+    system = {"weights": dict.fromkeys(normalized, 0.25), "ranks": "train"}
+    decision = {"percentile": 90, "false_alarm": None, "fdr": None}
+    fuse_machine(normalized, tmp_path / "scores", tmp_path / "training", system=system, decision=decision)
+    assert capsys.readouterr().err == (
+        "nearfar: pump: 20 source-domain and 3 target-domain training clips: folds 3 instead of 5 in c1, raw; "
+        "components 11 instead of 64 in c1; components 13 instead of 64 in flow\n"
+    )
+    assert limits_of({"knn": normalized["knn"]}) == ""
 
 
 @pytest.mark.parametrize(

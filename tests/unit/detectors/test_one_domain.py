@@ -5,7 +5,8 @@ import pytest
 from conftest import params_of
 
 from nearfar.data.domains import DOMAINS, means, present
-from nearfar.detectors.crossfit import CrossFit, fold_of
+from nearfar.detectors.crossfit import CrossFit
+from nearfar.detectors.folds import fold_of
 from nearfar.detectors.methods.reconstruction import Detector as Reconstruction
 from nearfar.detectors.normalization import normalize
 from nearfar.errors import NearfarError
@@ -59,7 +60,7 @@ def test_the_covariance_is_chosen_in_one_domain_too(method, covariance):
 def test_a_view_with_an_embedding_a_fold_has_one_bank():
     view = np.random.default_rng(1).standard_normal((30, 3, 8))
     training, unseen = scores("knn", np.full(24, "source"), view=view)
-    fold, unit = fold_of(FILES, np.full(24, "source"), 3, 0), view / np.linalg.norm(view, axis=2, keepdims=True)
+    fold, unit = fold_of(FILES, np.full(24, "source"), FILES, 3, 0), view / np.linalg.norm(view, axis=2, keepdims=True)
     by_hand = [1 - max(unit[i, fold[i]] @ unit[j, fold[i]] for j in np.flatnonzero(fold != fold[i])) for i in range(24)]
     np.testing.assert_allclose(training, by_hand)
     assert unseen.shape == (6,)
@@ -81,9 +82,9 @@ def test_equal_scores_of_one_domain_have_a_scale_all_the_same():
 
 
 def test_folds_are_dealt_in_the_domain_there_is_and_refused_by_its_name():
-    assert (np.bincount(fold_of(FILES, np.full(24, "target"), 5, 0)) >= 4).all()
+    assert (np.bincount(fold_of(FILES, np.full(24, "target"), FILES, 5, 0)) >= 4).all()
     with pytest.raises(NearfarError, match="25 folds need as many target-domain training clips, there are 24"):
-        fold_of(FILES, np.full(24, "target"), 25, 0)
+        fold_of(FILES, np.full(24, "target"), FILES, 25, 0)
 
 
 def test_what_the_autoencoder_leaves_has_one_distance():

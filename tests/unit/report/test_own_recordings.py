@@ -23,7 +23,7 @@ def windowed(table, far):
             own = {"file": window_name(row["file"], start), "place": place, "start": start, "frames": 4000}
             rows.append(row | own | {"label": None, "content": row["content"]})
     lost = rows.pop()
-    skipped = json.dumps([[lost["file"], "is <silent>; record it again"]])
+    skipped = json.dumps([[lost["file"], "is <silent>; record it again", None]])
     return table_of(rows).replace_schema_metadata({"skipped": skipped})
 
 

@@ -32,6 +32,25 @@ def test_of_a_long_table_the_first_rows_and_how_many_more(tmp_path):
     assert lines[-1] == f"… and 30 more rows in {path}"
 
 
+def test_of_a_long_ranking_each_machine_has_its_first_rows(tmp_path):
+    rows = "".join(f"{machine},{rank},0.5\n" for machine in ("fan", "belt", "pump") for rank in range(1, 31))
+    lines = printed(written(tmp_path / "ranking.csv", "machine,rank,score\n" + rows)).splitlines()
+    shown = [tuple(line.split()[:2]) for line in lines[2:-1]]
+    assert shown == [(machine, str(rank)) for machine in ("fan", "belt", "pump") for rank in range(1, 7)]
+    assert lines[-1].startswith("… and 72 more rows in ")
+
+
+@pytest.mark.parametrize("place", ["path", "recording,start,path"])
+def test_of_a_ranking_the_detectors_are_left_to_the_file(tmp_path, place):
+    values = ["a", "1.000", "d/a"][-place.count(",") - 1 :]
+    row = ["fan", "1", "0.5", "anomaly", *values, "0.1", "0.2", "of one window"]
+    header = f"machine,rank,score,decision,{place},knn,raw,note"
+    lines = printed(written(tmp_path / "ranking.csv", f"{header}\n{','.join(row)}\n")).splitlines()
+    assert lines[1].split() == ["machine", "rank", "score", "decision", *place.split(","), "note"]
+    assert lines[2].split() == ["fan", "1", "0.5", "anomaly", *values, "of", "one", "window"]
+    assert lines[-1] == f"… and the scores of 2 detectors in {tmp_path / 'ranking.csv'}"
+
+
 def test_a_table_of_omega_has_its_line_and_all_its_rows(tmp_path):
     rows = [[f"m{i}", "00", *["50.00"] * 10] for i in range(30)] + [["all", "", *["61.50"] * 10]]
     path = written(tmp_path / "eval.csv", "\n".join(map(",".join, [COLUMNS, *rows])))

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from nearfar.comparison.compare import compare_systems
-from nearfar.data.skipped import Skipped, skipped, window_name, write_skipped
+from nearfar.data.skipped import MOST, Skipped, left_out, skipped, window_name, write_skipped
 from nearfar.errors import NearfarError
 from nearfar.jobs.faults import write_faults
 from nearfar.jobs.files import read_table, write_table
@@ -153,7 +153,7 @@ LONG = {"mon.flac": 30, "tue.flac": 6, "wed.flac": 2, "thu.flac": 1}
 
 @pytest.fixture
 def pump(tmp_path):
-    lost = [("tue.flac@000060.000", "is silent"), ("fri.flac", "holds no sound")]
+    lost = [("tue.flac@000060.000", "is silent", None), ("fri.flac", "holds no sound", "data/fri.flac")]
     return Machine(tmp_path / "pump", {"a.flac": 120, "b.flac": 80}, LONG, left_out=lost, seed=1)
 
 
@@ -189,7 +189,7 @@ def test_what_was_left_out_stands_last_with_its_reason(pump, fan, tmp_path):
         ("pump", "fri.flac", "holds no sound"),
         ("belt", "", "3 training clips, add some"),
     ]
-    assert rows[len(LONG)]["path"] == "fri.flac" and rows[len(LONG)]["rank"] == rows[len(LONG)]["score"] == ""
+    assert rows[len(LONG)]["path"] == "data/fri.flac" and rows[len(LONG)]["rank"] == rows[len(LONG)]["score"] == ""
     assert rows[-1]["machine"] == "belt" and rows[len(LONG) + 1]["machine"] == "fan"
     notes = {row["recording"]: row["note"] for row in rows}
     assert notes["tue.flac"] == "1 of its windows not scored" and notes["wed.flac"] == ""
@@ -218,9 +218,12 @@ def test_the_timeline_has_every_window_in_order_of_time(pump, fan, tmp_path):
 
 def test_skipped_windows_are_told_from_recordings_that_are_named_alike(tmp_path):
     table = pa.table(clip_rows({"a.wav": 2}))
-    listed = [["a.wav@000020.000", "silent"], ["b.wav@000020.000", "short"]]
+    listed = [["a.wav@000020.000", "silent", None], ["b.wav@000020.000", "short", "data/b"]]
     write_table(tmp_path / "t", table.replace_schema_metadata({"skipped": json.dumps(listed)}))
-    assert skipped(tmp_path / "t") == [Skipped("a.wav", 20.0, "silent"), Skipped("b.wav@000020.000", None, "short")]
+    assert skipped(tmp_path / "t") == [
+        Skipped("a.wav", 20.0, "silent"),
+        Skipped("b.wav@000020.000", None, "short", "data/b"),
+    ]
     write_table(tmp_path / "none", table)
     assert skipped(tmp_path / "none") == []
 
@@ -236,6 +239,21 @@ def test_the_list_of_what_was_skipped_names_each_machines_fault_once(tmp_path, p
     ]
     write_skipped([("pump", "train", pump.folder / "train")], tmp_path / "skipped.csv")
     assert (tmp_path / "skipped.csv").read_text() == "machine,split,recording,start,reason\n"
+
+
+def test_a_run_ends_with_a_line_on_each_thing_that_was_left_out(tmp_path, pump):
+    write_faults([tmp_path / "train", tmp_path / "test"], "belt: 3 training clips; add some")
+    tables = [("belt", split, tmp_path / split) for split in ("train", "test")]
+    tables += [("pump", "test", pump.folder / "test"), ("gone", "test", tmp_path / "no_such")]
+    assert left_out(tables, "results/skipped.csv") == [
+        "left out: belt: 3 training clips; add some",
+        "left out: pump (test): tue.flac from 60 s on: is silent",
+        "left out: pump (test): fri.flac: holds no sound",
+    ]
+    lost = [(f"{i}.flac", "is silent", f"data/{i}.flac") for i in range(MOST + 3)]
+    many = Machine(tmp_path / "many", {"a.flac": 20}, {"b.flac": 2}, left_out=lost)
+    lines = left_out([("many", "test", many.folder / "test")], "results/skipped.csv")
+    assert len(lines) == MOST + 1 and lines[-1] == "left out: 3 more, see results/skipped.csv"
 
 
 def test_the_threshold_of_one_window_is_that_of_clips():
