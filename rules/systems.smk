@@ -20,7 +20,6 @@ rule fuse:
         training=results("{system}/training/{machine}.parquet"),
     log:
         results("logs/fuse/{system}_{machine}.log"),
-    localrule: True
     conda:
         "../envs/nearfar.yaml"
     params:

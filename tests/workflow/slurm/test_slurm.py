@@ -15,7 +15,7 @@ REASON = os.environ.get("NO_SLURM", "run it by `make test-slurm`")
 pytestmark = pytest.mark.skipif(REASON != "", reason=f"no SLURM: {REASON}")
 
 TARGET = "results/one/eval.csv"
-REMOTE = Counter(clips=4, feature=2, detect=4)
+GROUPS = Counter(prepare=2, judge=2)  # of four clip tables and two features, of four detectors and two fusions
 FIELDS = ("JobID", "State", "NodeList", "RestartCnt", "MinMemory", "TimeLimit", "Comment", "Name")
 OFTEN = ["--slurm-init-seconds-before-status-checks", "5", "--seconds-between-status-checks", "5"]
 OFTEN += ["--latency-wait", "20", "--slurm-status-command", "squeue"]  # there is no accounting
@@ -44,15 +44,16 @@ class Submission:
             row for row in (dict(zip(FIELDS, row, strict=True)) for row in rows) if row["Name"].startswith(self.name)
         ]
 
-    def running(self, rule, seconds=1200):
-        """Wait until a job of the rule runs on each node; return the jobs by node."""
+    def running(self, group, begun, seconds=1200):
+        """Wait until a job of the group runs on each node and ``begun`` logs are there; return the jobs by node."""
         until = time.monotonic() + seconds
         while time.monotonic() < until and self.process.poll() is None:
-            found = {job["NodeList"]: job for job in self.jobs() if job["State"] == "RUNNING" and job_rule(job) == rule}
-            if found.keys() == {"n1", "n2"}:
+            running = [job for job in self.jobs() if job["State"] == "RUNNING" and group_of(job) == group]
+            found = {job["NodeList"]: job for job in running}
+            if found.keys() == {"n1", "n2"} and len(list(self.project.folder.glob("results/logs/detect/*"))) >= begun:
                 return found
             time.sleep(0.2)
-        raise AssertionError(f"no {rule} on both nodes:\n{self.jobs()}\n{self.log.read_text()}")
+        raise AssertionError(f"no {group} on both nodes:\n{self.jobs()}\n{self.log.read_text()}")
 
     def finish(self, seconds=1800):
         assert self.process.wait(seconds) == 0, f"{self.jobs()}\n{self.log.read_text()}"
@@ -79,9 +80,17 @@ def local(tmp_path_factory):
     return outputs(folder)
 
 
-def job_rule(job):
-    """Return the rule of a job: the plugin's comment is rule_<rule>_wildcards_<values>."""
-    return job["Comment"].removeprefix("rule_").split("_wildcards_")[0]
+def group_of(job):
+    """Return the group of a submission: the plugin's comment is rule_<group>_<its rules>."""
+    return job["Comment"].removeprefix("rule_").split("_")[0]
+
+
+def fits(folder):
+    """Return the inode of each fit of a job that is done: a fit that is made again is another file."""
+    results = Path(folder, "results")
+    done = [log for log in results.glob("logs/detect/*.log") if log.read_text().endswith("done\n")]
+    files = [results / "fits" / f"{log.stem.replace('_', '/')}.safetensors" for log in done]
+    return {str(file): file.stat().st_ino for file in files}
 
 
 def outputs(folder):
@@ -95,22 +104,26 @@ def outputs(folder):
 def test_the_same_bytes_as_a_local_run(local, submitted):
     jobs = submitted.finish()
     assert outputs(submitted.project.folder) == local
-    assert Counter(map(job_rule, jobs)) == REMOTE
+    assert Counter(map(group_of, jobs)) == GROUPS
     assert {job["State"] for job in jobs} == {"COMPLETED"}
     assert {job["NodeList"] for job in jobs} == {"n1", "n2"}
+    asked = {(job["MinMemory"], job["TimeLimit"]) for job in jobs if group_of(job) == "judge"}
+    assert asked == {("4000M", "3:00:00")}  # of one job at a time, and of all three one after another
 
 
 def test_a_job_and_a_node_die(local, submitted):
-    """The cancelled job is submitted again, the dead node's is started again elsewhere; no other runs twice."""
-    doomed = submitted.running("detect")
+    """The cancelled group is submitted again, the dead node's is started again elsewhere; what was made is kept."""
+    doomed = submitted.running("judge", begun=4)  # the second detector of each machine, so the first is done
+    before = fits(submitted.project.folder)
     subprocess.run(["scancel", doomed["n1"]["JobID"]], check=True)
     os.kill(int(Path(os.environ["SLURM_TEST"], "n2.pid").read_text()), signal.SIGKILL)
     jobs = submitted.finish()
     assert outputs(submitted.project.folder) == local
-    assert Counter(job["State"] for job in jobs) == {"COMPLETED": 10, "CANCELLED": 1}
-    assert Counter(job_rule(job) for job in jobs if job["State"] == "COMPLETED") == REMOTE
+    assert len(before) >= 2 and before.items() <= fits(submitted.project.folder).items()
+    assert Counter(job["State"] for job in jobs) == {"COMPLETED": 4, "CANCELLED": 1}
+    assert Counter(group_of(job) for job in jobs if job["State"] == "COMPLETED") == GROUPS
     again = {job["JobID"] for job in jobs if job["RestartCnt"] != "0"}
     assert again == {doomed["n2"]["JobID"]}
     assert [job["JobID"] for job in jobs if job["State"] == "CANCELLED"] == [doomed["n1"]["JobID"]]
-    asked = Counter((job["MinMemory"], job["TimeLimit"]) for job in jobs if job_rule(job) == "detect")
-    assert asked == {("4000M", "1:00:00"): 4, ("8000M", "2:00:00"): 1}  # the second attempt asks for twice as much
+    asked = Counter(job["MinMemory"] for job in jobs if group_of(job) == "judge")
+    assert asked == {"4000M": 2, "8000M": 1}  # the second attempt asks for twice as much
