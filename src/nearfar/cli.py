@@ -1,6 +1,8 @@
 """The command ``nearfar``: what it offers to someone who has clips and no workflow."""
 
 import argparse
+import os
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -9,7 +11,26 @@ from nearfar.export.command import add_export, add_score
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line and return its exit status: 0 or the command's, or 2 after one line on stderr to mend."""
+    """Run the command line and return its exit status: 0 or the command's, or 2 after one line on stderr to mend.
+
+    Where nobody reads stdout any more, as after ``| head``, it ends without a word, as if killed by SIGPIPE.
+    """
+    try:
+        arguments = _parsed(argv)
+        status = arguments.run(arguments) or 0
+        sys.stdout.flush()
+        return status
+    except NearfarError as error:
+        print(f"nearfar: {error}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:
+        return 128 + signal.SIGPIPE
+    finally:
+        _forget_unread()
+
+
+def _parsed(argv):
+    """Return the arguments of the command line, its command's function among them."""
     parser = argparse.ArgumentParser(prog="nearfar", description="Anomalous sound detection, near and far.")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     for add in COMMANDS:
@@ -19,11 +40,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error(f"unrecognized arguments: {' '.join(late)}")
     if late:
         arguments.files += late  # files after an option, which argparse loses where it has met none before
+    return arguments
+
+
+def _forget_unread():
+    """Drop what stdout still holds where nobody reads it: Python would complain of it at its end."""
     try:
-        return arguments.run(arguments) or 0
-    except NearfarError as error:
-        print(f"nearfar: {error}", file=sys.stderr)
-        return 2
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def add_embed(commands: argparse._SubParsersAction) -> None:
