@@ -49,7 +49,7 @@ stopping(runs.reach_python)
 for path in workflow.configfiles:
     stopping(settings.refuse_repeated_keys, path)
 with open(Path(workflow.basedir) / "config/schema.yaml", encoding="utf-8") as file:
-    stopping(settings.check, config, yaml.safe_load(file))
+    stopping(settings.check, config, yaml.load(file, yaml.CSafeLoader))
 
 GPU = int(config["device"] != "cpu")
 DATA = config["data"]

@@ -67,12 +67,12 @@ def residual(wave: np.ndarray) -> np.ndarray:
     if not peak:
         return np.zeros(len(wave), np.float32)
     left = without_far(*spectra(wave * (PEAK / np.float64(peak))))
-    return (_overlapped(left, len(wave)) * (peak / PEAK)).astype(np.float32)
+    return (overlapped(left, len(wave)) * (peak / PEAK)).astype(np.float32)
 
 
-def without_far(near: np.ndarray, far: np.ndarray) -> np.ndarray:
-    """Return C − H F, the spectrum (windows, bins) of ``residual``, of those of near and far at a peak of 0.9."""
-    path = np.sum(near * far.conj(), axis=0) / (_power(far) + LEAST)
+def without_far(near: np.ndarray, far: np.ndarray, scale: float = 1.0) -> np.ndarray:
+    """Return C − H F, the spectrum (windows, bins) of ``residual``, of near and far at a peak of 0.9 × ``scale``."""
+    path = np.sum(near * far.conj(), axis=0) / (_power(far) + LEAST * scale**2)
     return near - path * far
 
 
@@ -117,7 +117,8 @@ def spectra(wave: np.ndarray) -> np.ndarray:
     Windows of 1024 samples (periodic Hann), hop 512, centred, the ends reflected.
     """
     padded = np.pad(np.asarray(wave, np.float64).T, ((0, 0), (WINDOW // 2, WINDOW // 2)), mode="reflect")
-    return np.fft.rfft(np.lib.stride_tricks.sliding_window_view(padded, WINDOW, axis=1)[:, ::HOP] * HANN)
+    windows = np.lib.stride_tricks.sliding_window_view(padded, WINDOW, axis=1)[:, ::HOP]
+    return np.stack([np.fft.rfft(channel * HANN) for channel in windows])  # one by one: both exceed a cache
 
 
 def _power(spectrum):
@@ -125,7 +126,7 @@ def _power(spectrum):
     return np.sum(spectrum.real**2 + spectrum.imag**2, axis=0)
 
 
-def _overlapped(spectrum, samples):
+def overlapped(spectrum: np.ndarray, samples: int) -> np.ndarray:
     """Return the wave (samples,) of a spectrum (windows, bins): the windows' least-squares overlap-add."""
     windows = np.fft.irfft(spectrum, WINDOW) * HANN
     halves, weights = np.zeros((2, len(windows) + 1, HOP))  # hop is half a window, so two overlap

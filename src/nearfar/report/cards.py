@@ -4,13 +4,14 @@ from typing import Any
 
 import numpy as np
 
-from nearfar.data.audio import FAR, RATE
+from nearfar.data.audio import CHANNELS, RATE
 from nearfar.data.places import read_place
-from nearfar.data.signals import SIGNALS, residual
+from nearfar.data.signals import SIGNALS, overlapped
 from nearfar.report.drivers import drops
 from nearfar.report.explain import departures, explain, told
 from nearfar.report.media import DEPARTURE, LOUDEST, LOUDNESS, Budget, picture
 from nearfar.report.normals import Normals
+from nearfar.report.spectra import spectra_of
 from nearfar.report.views import LEVELS, VIEWS, maps_of
 from nearfar.report.words import driven, sentence
 
@@ -20,18 +21,21 @@ UNUSUAL = 6.0  # spreads that the map of what is unusual shows to either side
 SMOOTHED = 4  # columns that a cell of this map is the mean of, where it has so many
 
 
-def card(place: str, channels: int, normals: Normals, ranks: dict[str, float], system: dict[str, Any]) -> dict:
-    """Return what is shown of the clip at ``place`` but its sounds.
+def card(
+    place: str, channels: int, normals: Normals, ranks: dict[str, float], system: dict[str, Any]
+) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Return what is shown of the clip at ``place`` but its sounds, and its signals, a dict from name to (samples,).
 
     ranks: dict from detector to the clip's rank among the normal ones; system: as nearfar.report.drivers takes it.
     """
     wave = read_place(place, channels)
-    maps = maps_of(wave)
+    spectra = spectra_of(wave)
+    maps = maps_of(wave, spectra)
     found = {name: explain(maps[name], normal) for name, normal in normals.statistics.items()}
     views = told(found)
     level = max([name for name in LEVELS if name in found], key=lambda name: found[name].ratio)
     fallen = drops(ranks, system)
-    return {
+    shown = {
         "place": str(place),
         "seconds": round(len(wave) / RATE, 3),
         "said": [*(sentence(found[name], VIEWS[name], len(wave)) for name in views), driven(fallen)],
@@ -44,6 +48,10 @@ def card(place: str, channels: int, normals: Normals, ranks: dict[str, float], s
         "detectors": _detectors(ranks, fallen),
         "nearest": [int(row) for row in normals.nearest(maps["near"], NEAREST)],
     }
+    signals = dict(zip(CHANNELS, wave.T, strict=False))
+    if "residual" in spectra:
+        signals["residual"] = overlapped(spectra["residual"], len(wave)).astype(np.float32)
+    return shown, signals
 
 
 def spectrogram(level: np.ndarray, normals: Normals) -> str:
@@ -84,15 +92,17 @@ def _detectors(ranks, fallen):
     return [{"name": name, "rank": round(ranks[name], 4), "drop": round(fallen.get(name, 0.0), 4)} for name in order]
 
 
-def add_sounds(cards: list[dict], normals: Normals, channels: int, megabytes: float) -> dict[str, Any]:
+def add_sounds(
+    cards: list[dict], signals: list[dict[str, np.ndarray]], normals: Normals, channels: int, megabytes: float
+) -> dict[str, Any]:
     """Add sounds to the cards, as many as fit; return the compared normal clips by row, and how many were left out.
 
-    What matters most comes first: the near signals in the order of the cards, the normal clip most like each, the
-    residuals, the far signals, the other normal clips. All have one gain, so that they compare by ear.
+    signals: those of each card, as ``card`` returns them; channels: of the normal clips. What matters most comes first:
+    the near signals in the order of the cards, the normal clip most like each, the residuals, the far signals, the
+    other normal clips. All have one gain, so that they compare by ear.
     """
     budget = Budget(megabytes)
-    waves = [read_place(card["place"], channels) for card in cards]
-    gain = LOUDEST / max([np.abs(wave).max() for wave in waves], default=1.0)
+    gain = LOUDEST / max([np.abs(own[name]).max() for own in signals for name in CHANNELS if name in own], default=1.0)
     rows = {row: None for number in range(NEAREST) for one in cards for row in one["nearest"][number : number + 1]}
     firsts = [row for row in rows if any(one["nearest"][0] == row for one in cards)]
     sounds = {}
@@ -101,12 +111,13 @@ def add_sounds(cards: list[dict], normals: Normals, channels: int, megabytes: fl
         for row in rows:
             sounds[row] = budget.take(read_place(normals.place[row], channels)[:, 0], gain)
 
-    for one, wave in zip(cards, waves, strict=True):
-        one["sounds"] = {"near": budget.take(wave[:, 0], gain)}
+    for one, own in zip(cards, signals, strict=True):
+        one["sounds"] = {"near": budget.take(own["near"], gain)}
     hear(firsts)
-    for name in ("residual", "far") if channels > 1 else ():
-        for one, wave in zip(cards, waves, strict=True):
-            one["sounds"][name] = budget.take(residual(wave) if name == "residual" else wave[:, FAR], gain)
+    for name in ("residual", "far"):
+        for one, own in zip(cards, signals, strict=True):
+            if name in own:
+                one["sounds"][name] = budget.take(own[name], gain)
     hear(row for row in rows if row not in sounds)
     compared = {
         row: {

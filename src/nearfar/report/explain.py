@@ -77,8 +77,8 @@ def normal_statistics(maps: Sequence[np.ndarray], domains: Sequence[str], view: 
         values = [_rectangles(corner, *size) for corner in corners]
         sizes[size] = np.maximum(_spread(values), 1e-6)
         scaled = [value / sizes[size][:, None] for value in values]
-        for sign in (1, -1):
-            largest[*size, sign] = np.array([(sign * value).max() for value in scaled])
+        largest[*size, 1] = np.array([value.max() for value in scaled])
+        largest[*size, -1] = np.array([-value.min() for value in scaled])
     each = {key: max(np.percentile(values, USUAL), 1e-6) for key, values in largest.items()}
     ratios = np.max([largest[key] / value for key, value in each.items()], axis=0)
     return _against_largest(Normal(means, ways, spread, sizes, each, ratios, view), ratios.max())

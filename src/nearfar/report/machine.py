@@ -51,12 +51,14 @@ def report_machine(
     rows = [_row(row, chosen, found.clips) for row in rank_recordings(found, decision, worst_windows)]
     labels = against_labels(machine, paths["test"], paths["scores"], rows, seed=seed, resamples=resamples)
     normals = hear_normals(read_clips(paths["train"]), channels)
-    cards = []
+    cards, signals = [], []
     for row in _with_card(rows, labels, clips):
         clip = chosen[row["recording"]]
         own = {name: float(values[clip]) for name, values in ranks.items()}
-        cards.append({"row": row["id"]} | card(found.clips["place"][clip], channels, normals, own, system))
-    heard = add_sounds(cards, normals, channels, megabytes)
+        shown, sounds = card(found.clips["place"][clip], channels, normals, own, system)
+        cards.append({"row": row["id"]} | shown)
+        signals.append(sounds)
+    heard = add_sounds(cards, signals, normals, channels, megabytes)
     known = {"machine": machine, "rows": rows, "cards": cards, "labels": labels, "decision": decision} | heard
     known |= _levels(found, worst_windows) | {"timelines": _timelines(found), "detectors": list(normalized)}
     known["skipped"] = [[split, *one[:3]] for split in ("train", "test") for one in skipped(paths[split])]

@@ -10,6 +10,7 @@ from nearfar.data.audio import RATE
 # Colours in equal steps from the lowest to the highest value: after matplotlib's magma, and blue over white to red
 LOUDNESS = ((0, 0, 4), (59, 15, 112), (140, 41, 129), (222, 73, 104), (254, 159, 109), (252, 253, 191))
 DEPARTURE = ((5, 48, 97), (67, 147, 195), (247, 247, 247), (214, 96, 77), (103, 0, 31))
+SHADES = 256  # of a scale of colours
 QUALITY = 60  # of a picture, of 100
 WIDEST = 400  # pixels: of a longer clip, neighbouring windows share one
 LOUDEST = 0.9  # of full scale
@@ -19,16 +20,19 @@ def picture(values: np.ndarray, low: float, high: float, colours: tuple[tuple[in
     """Return a map (bands, windows) as a data URI, the lowest band at the bottom, ``low`` to ``high`` in colours."""
     from PIL import Image
 
-    values = _narrowed(values)[::-1]
-    share = np.clip((values - low) / (high - low), 0, 1) * (len(colours) - 1)
-    parts = [np.interp(share, range(len(colours)), channel) for channel in zip(*colours, strict=True)]
+    share = np.clip((_narrowed(values)[::-1] - low) / (high - low), 0, 1)
+    places = np.linspace(0, len(colours) - 1, SHADES)
+    shades = [np.interp(places, range(len(colours)), channel) for channel in zip(*colours, strict=True)]
+    pixels = np.stack(shades, axis=-1).round().astype(np.uint8)[(share * (SHADES - 1)).round().astype(np.uint8)]
     file = io.BytesIO()
-    Image.fromarray(np.stack(parts, axis=-1).round().astype(np.uint8)).save(file, "WEBP", quality=QUALITY, method=2)
+    Image.fromarray(pixels).save(file, "WEBP", quality=QUALITY, method=2)
     return _uri("image/webp", file.getvalue())
 
 
 def _narrowed(values):
     run = -(-values.shape[1] // WIDEST)
+    if run == 1:
+        return values
     return np.add.reduceat(values, range(0, values.shape[1], run), axis=1) / np.diff(
         [*range(0, values.shape[1], run), values.shape[1]]
     )

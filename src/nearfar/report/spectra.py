@@ -3,7 +3,7 @@
 import numpy as np
 
 from nearfar.data.audio import RATE
-from nearfar.data.signals import HANN, PEAK, WINDOW, without_far
+from nearfar.data.signals import HANN, PEAK, WINDOW, spectra, without_far
 from nearfar.features.rtf import mel_edges
 
 BANDS = 64  # of equal width in mel
@@ -12,21 +12,24 @@ EDGES = mel_edges(BANDS, WINDOW)  # FFT bins
 HERTZ = np.minimum(EDGES * RATE / WINDOW, RATE / 2)  # (BANDS + 1,) what bounds the bands
 
 
-def log_mels(wave: np.ndarray, spectrum: np.ndarray) -> dict[str, np.ndarray]:
-    """Return the maps (BANDS, windows) float32 in dB of full scale of the signals of a wave (samples, 1 or 2).
+def spectra_of(wave: np.ndarray) -> dict[str, np.ndarray]:
+    """Return the spectra, complex (windows, bins) as nearfar.data.signals.spectra has them, of the signals of a wave.
 
-    spectrum: what nearfar.data.signals.spectra makes of the wave. One microphone has "near" alone, two have all of
-    nearfar.data.signals.SIGNALS.
+    A wave (samples, 1) has "near" alone, one of two microphones all of nearfar.data.signals.SIGNALS.
     """
-    spectrum = dict(zip(("near", "far"), spectrum, strict=False))
-    if len(spectrum) > 1 and (peak := np.abs(wave).max()):
-        scale = peak / PEAK
-        spectrum["residual"] = without_far(*(part / scale for part in spectrum.values())) * scale
-    return {name: levels(part, EDGES, HANN) for name, part in spectrum.items()}
+    found = dict(zip(("near", "far"), spectra(wave), strict=False))
+    if len(found) > 1:
+        found["residual"] = without_far(*found.values(), scale=np.float64(np.abs(wave).max()) / PEAK)
+    return found
+
+
+def log_mels(found: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Return the map (BANDS, windows), float32 in dB of full scale, of each spectrum."""
+    return {name: levels(part, EDGES, HANN) for name, part in found.items()}
 
 
 def levels(spectrum: np.ndarray, edges: np.ndarray, window: np.ndarray) -> np.ndarray:
     """Return the level of each band, float32 (bands, windows) in dB, of a spectrum (windows, bins)."""
-    power = (spectrum.real**2 + spectrum.imag**2) / np.square(window).sum() / len(window) * 2
-    bands = np.add.reduceat(power[:, : edges[-1]], edges[:-1], axis=1)
+    power = spectrum.real**2 + spectrum.imag**2
+    bands = np.add.reduceat(power[:, : edges[-1]], edges[:-1], axis=1) / (np.square(window).sum() * len(window) / 2)
     return (10 * np.log10(bands.T + LEAST)).astype(np.float32)

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from nearfar.data.audio import RATE
-from nearfar.data.signals import HOP, spectra
+from nearfar.data.signals import HOP
 from nearfar.features.rtf import band_means, mel_edges
-from nearfar.report.spectra import EDGES, HERTZ, LEAST, levels, log_mels
+from nearfar.report.spectra import EDGES, HERTZ, LEAST, levels, log_mels, spectra_of
 
 SHORT, STRIDE, COARSE = 256, 128, 16  # samples of a window and to the next, and bands: a click lasts some 10 ms
 SHORT_EDGES, SHORT_HANN = mel_edges(COARSE, SHORT), np.hanning(SHORT + 1)[:-1]
@@ -58,13 +58,15 @@ VIEWS = {
 LEVELS = ("near", "residual")  # the views that are spectrograms
 
 
-def maps_of(wave: np.ndarray) -> dict[str, np.ndarray]:
-    """Return the maps of a wave (samples, 1 or 2): of VIEWS and "far", all (bands, columns) in dB."""
-    spectrum = spectra(wave)
-    maps = log_mels(wave, spectrum)
+def maps_of(wave: np.ndarray, found: dict[str, np.ndarray] | None = None) -> dict[str, np.ndarray]:
+    """Return the maps of a wave (samples, 1 or 2): of VIEWS and "far", all (bands, columns) in dB.
+
+    found: what ``spectra_of`` makes of the wave, where that is there.
+    """
+    found = found or spectra_of(wave)
     short = _short_levels(wave[:, 0])
-    maps |= {"moments": short, "swings": swings(short)}
-    return maps | {"path": _path(*spectrum)} if len(spectrum) > 1 else maps
+    maps = log_mels(found) | {"moments": short, "swings": swings(short)}
+    return maps | {"path": _path(found["near"], found["far"])} if "far" in found else maps
 
 
 def _short_levels(near):
