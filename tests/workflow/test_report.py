@@ -1,5 +1,6 @@
 """report.html from end to end: made by its rules, anew only where something changed, and in Snakemake's own report."""
 
+import shutil
 import zipfile
 
 import pytest
@@ -34,6 +35,16 @@ def test_a_template_that_changed_is_rendered_and_no_clip_is_heard_again(reported
     style.write_text(kept + "/* other */\n")
     assert {rule for rule, _ in reported.planned(PAGE)} == {"report_page"}
     style.write_text(kept)
+
+
+@pytest.mark.slow
+def test_a_new_clip_of_a_machine_leaves_the_other_as_it_was_heard(reported):
+    test = reported.folder / "data/alpha/test"
+    new = test / "section_00_source_test_normal_0009_spd_1.wav"
+    shutil.copy(next(test.glob("*target_test_normal*")), new)
+    heard = {wildcards for rule, wildcards in reported.planned(PAGE) if rule == "report_machine"}
+    assert len(heard) == 1 and "machine=alpha" in heard.pop()
+    new.unlink()
 
 
 @pytest.mark.slow
