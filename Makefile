@@ -1,7 +1,7 @@
 # make setup | run | check | test | test-slurm | bench | docs: each does what is missing before it, and nothing twice.
 CORES ?= $(shell nproc)
 BIN := .venv/bin
-TARGET ?= results/system1/eval.csv
+TARGET ?= results/system1/eval.csv results/system5/eval.csv
 
 .PHONY: setup run lint check test test-slurm bench docs
 setup: .venv/.ready
