@@ -50,7 +50,7 @@ class Plant:
 
     def __init__(self, folder: Path, count: int, training: int | None = None):
         self.folder = folder / str(count)
-        if not self.folder.exists():
+        if made := not self.folder.exists():
             waves = _waves(folder / "waves")
             for number in range(count):
                 _link(waves, number, self.folder / "data" / _name(number))
@@ -60,6 +60,8 @@ class Plant:
         settings["training"]["machines"] = training and [_name(number) for number in range(training)]
         (self.folder / "config").mkdir(exist_ok=True)
         (self.folder / "config/config.yaml").write_text(yaml.safe_dump(settings), encoding="utf-8")
+        if made:
+            planned(self, TABLES[0])  # reads all clips, which no later plan does
 
     def snakemake(
         self, *arguments: str, program: Iterable[str] = ("-m", "snakemake")
@@ -120,7 +122,6 @@ def plan(folder: Path) -> Iterator[str]:
     for table in (f"results/clips/train/{_name(0)}.parquet", *TABLES):
         for count, training in (*((size, None) for size in SIZES), (SIZES[-1], TRAINING)):
             plant = Plant(folder, count, training)
-            planned(plant, table)  # reads the clips, which no later plan does
             seconds, cpu, memory, jobs = planned(plant, table)
             about = f"| {table} | {count} | {training or 'all'} | {jobs}"
             yield f"{about} | {seconds:.1f} | {cpu:.1f} | {memory:.0f} |"
