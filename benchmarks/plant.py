@@ -128,25 +128,25 @@ def plan(folder: Path) -> Iterator[str]:
 
 
 def arrive(folder: Path) -> Iterator[str]:
-    """Yield what the plan takes once a clip more is there, on a plant whose results are empty files."""
+    """Yield what the plan takes once a clip more is there, on a plant of its own whose results are empty files."""
     yield "| target | what | jobs | seconds | CPU-seconds | MB |\n|---|---|---|---|---|---|"
-    plant, machine = Plant(folder, SIZES[-1], TRAINING), _name(SIZES[-1] // 2)
+    plant, machine = Plant(folder / "arrive", SIZES[-1], TRAINING), _name(SIZES[-1] // 2)
     every = ["--touch", "--no-hooks", "--scheduler", "greedy", "--max-jobs-per-timespan", "1000000/1s"]
     plant.snakemake(TABLES[0], *every, "--quiet", "all", program=("-c", TOUCH))
     for what in ("nothing new", f"a clip more of {machine}"):
         if what != "nothing new":
-            os.link(folder / "waves/000.wav", plant.folder / f"data/{machine}/new/{time.time_ns()}.wav")
+            os.link(folder / "arrive/waves/000.wav", plant.folder / f"data/{machine}/new/{time.time_ns()}.wav")
         for target in (TABLES[0], f"results/system1/scores/{machine}.parquet"):
             seconds, cpu, memory, jobs = planned(plant, target)
             yield f"| {target} | {what} | {jobs} | {seconds:.1f} | {cpu:.1f} | {memory:.0f} |"
 
 
 def run(folder: Path) -> Iterator[str]:
-    """Yield what machines cost that are run through, by a system of detectors without a network."""
+    """Yield what machines cost, on plants of their own that are run through without a network."""
     yield "| machines | jobs | seconds | CPU-seconds | a machine | MB of a process |\n|---|---|---|---|---|---|"
     costs = []
     for count in RUN:
-        seconds, cpu, memory, text = Plant(folder, count).snakemake("results/cheap/ranking.csv")
+        seconds, cpu, memory, text = Plant(folder / "run", count).snakemake("results/cheap/ranking.csv")
         costs.append(cpu)
         jobs = re.search(r"(\d+) jobs", text)[1]
         yield f"| {count} | {jobs} | {seconds:.0f} | {cpu:.0f} | {cpu / count:.2f} | {memory:.0f} |"
