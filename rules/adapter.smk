@@ -24,13 +24,9 @@ rule adapter_inputs:
 rule adapter:
     input:
         backbone=rules.backbone.output,
-        clips=expand(
-            results("clips/train/{machine}.parquet"), machine=TRAINING_MACHINES
-        ),
-        classes=expand(results("classes/{machine}.parquet"), machine=TRAINING_MACHINES),
-        inputs=expand(
-            results("features/inputs/{machine}.npy"), machine=TRAINING_MACHINES
-        ),
+        clips=of_machines("clips/train/{machine}.parquet", TRAINING_MACHINES),
+        classes=of_machines("classes/{machine}.parquet", TRAINING_MACHINES),
+        inputs=of_machines("features/inputs/{machine}.npy", TRAINING_MACHINES),
     output:
         config=results("models/eat/config.json"),
         model=results("models/eat/model.safetensors"),

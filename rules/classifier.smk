@@ -24,19 +24,13 @@ rule classifier_inputs:
 # The state of an unfinished training is no output: Snakemake deletes those of a job that fails.
 rule classifier_model:
     input:
-        clips=expand(
-            results("clips/train/{machine}.parquet"), machine=TRAINING_MACHINES
+        clips=of_machines("clips/train/{machine}.parquet", TRAINING_MACHINES),
+        classes=of_machines("classes/{machine}.parquet", TRAINING_MACHINES),
+        images=of_machines(
+            "features/classifier/images/{channel}/{machine}.npy", TRAINING_MACHINES
         ),
-        classes=expand(results("classes/{machine}.parquet"), machine=TRAINING_MACHINES),
-        images=expand(
-            rules.classifier_inputs.output.images,
-            machine=TRAINING_MACHINES,
-            allow_missing=True,
-        ),
-        spectra=expand(
-            rules.classifier_inputs.output.spectra,
-            machine=TRAINING_MACHINES,
-            allow_missing=True,
+        spectra=of_machines(
+            "features/classifier/spectra/{channel}/{machine}.npy", TRAINING_MACHINES
         ),
     output:
         model=results("models/classifier/{channel}/{fold}.safetensors"),

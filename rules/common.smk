@@ -123,7 +123,8 @@ def any_of(values):
 
 
 wildcard_constraints:
-    machine=any_of(FOLDERS),
+    # any: a pattern of a thousand names is read anew for each file of each job; `known` has the names
+    machine="[^/]+",
     detector=any_of(config["detectors"]),
     system=any_of(config["systems"]),
     channel="near|far|residual|pair",
@@ -186,17 +187,17 @@ def fusion(wildcards):
     return {"weights": weights, "ranks": about.get("ranks", config["ranks"])}
 
 
-def of_machines(path):
-    """Return a path's file for every scored machine."""
-    return [
-        results(path.format(machine=machine, system="{system}")) for machine in MACHINES
+def of_machines(path, machines=MACHINES):
+    """Return an input function for a path's file of every machine; rules that are not asked for never call it."""
+    return lambda w: [
+        results(path.format(machine=machine, **dict(w.items()))) for machine in machines
     ]
 
 
 def normalized_scores(detectors):
     """Return the normalized scores of detectors, all machines of the first, then all of the second, and so on."""
     return [
-        path
+        results(f"normalized/{name}/{machine}.parquet")
         for name in detectors
-        for path in of_machines("normalized/%s/{machine}.parquet" % name)
+        for machine in MACHINES
     ]

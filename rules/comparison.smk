@@ -11,7 +11,7 @@ COMPARED = [
 rule compare:
     input:
         clips=of_machines("clips/test/{machine}.parquet"),
-        scores=[
+        scores=lambda w: [
             results(f"{system}/scores/{machine}.parquet")
             for system in COMPARED
             for machine in MACHINES
@@ -46,7 +46,7 @@ if STATISTICS["taken_apart"] in config["systems"]:
     rule ablation:
         input:
             clips=of_machines("clips/test/{machine}.parquet"),
-            normalized=normalized_scores(config["detectors"]),
+            normalized=lambda w: normalized_scores(config["detectors"]),
         output:
             results("ablation.csv"),
         log:
@@ -76,7 +76,7 @@ if STATISTICS["taken_apart"] in config["systems"]:
     rule weight_choice:
         input:
             clips=of_machines("clips/test/{machine}.parquet"),
-            normalized=normalized_scores([*config["core"], *sorted(GIVEN)]),
+            normalized=lambda w: normalized_scores([*config["core"], *sorted(GIVEN)]),
         output:
             results("weights.csv"),
         log:

@@ -1,4 +1,5 @@
 # What surrounds the jobs of a run: what was asked for, what is said of it, how jobs are started.
+import gc
 import logging
 
 from snakemake.common import NOTHING_TO_BE_DONE_MSG
@@ -6,6 +7,9 @@ from snakemake.common import NOTHING_TO_BE_DONE_MSG
 from nearfar.data.skipped import left_out
 from nearfar.jobs import targets
 from nearfar.systems.results import TABLES, printed
+
+# A plan is millions of objects that all stay: looking through them for garbage took a tenth of its time.
+gc.set_threshold(200_000, 100, 10)
 
 
 def refuse_unknown_targets():
@@ -29,8 +33,11 @@ def refuse_unknown_targets():
 def known(word):
     """Return whether a word is a rule, or what a rule makes."""
     path = word if os.path.isabs(word) else os.path.relpath(word)
-    made = any(known_rule.is_producer(path) for known_rule in workflow.rules)
-    return made or workflow.is_rule(word)
+    return workflow.is_rule(word) or any(
+        known_rule.is_producer(path)
+        and known_rule.get_wildcards(path).get("machine") in {None, *FOLDERS}
+        for known_rule in workflow.rules
+    )
 
 
 def what_there_is(target):

@@ -19,13 +19,9 @@ rule lccr_maps:
 
 rule lccr_model:
     input:
-        clips=expand(
-            results("clips/train/{machine}.parquet"), machine=TRAINING_MACHINES
-        ),
-        classes=expand(results("classes/{machine}.parquet"), machine=TRAINING_MACHINES),
-        maps=expand(
-            results("features/lccr/maps/{machine}.npy"), machine=TRAINING_MACHINES
-        ),
+        clips=of_machines("clips/train/{machine}.parquet", TRAINING_MACHINES),
+        classes=of_machines("classes/{machine}.parquet", TRAINING_MACHINES),
+        maps=of_machines("features/lccr/maps/{machine}.npy", TRAINING_MACHINES),
     output:
         model=results("models/lccr/model.safetensors"),
         log=results("models/lccr/training.parquet"),

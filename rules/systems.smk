@@ -104,7 +104,7 @@ rule timeline:
 rule detector_table:
     input:
         clips=of_machines("clips/test/{machine}.parquet"),
-        normalized=normalized_scores(config["detectors"]),
+        normalized=lambda w: normalized_scores(config["detectors"]),
     output:
         results("detectors.csv"),
     log:

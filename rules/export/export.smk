@@ -7,7 +7,7 @@ rule export:
         clips=of_machines("clips/train/{machine}.parquet"),
         members=lambda w: list(learned(w).values()),
         signals=lambda w: (
-            of_machines("signals/{machine}.json") if residual_members(w) else []
+            of_machines("signals/{machine}.json")(w) if residual_members(w) else []
         ),
     output:
         results("{system}/model.nearfar"),
