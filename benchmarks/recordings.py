@@ -1,9 +1,9 @@
 """What reading people's own recordings costs, and how true resampling is: writes benchmarks/recordings.md.
 
-    .venv/bin/snakemake --cores 2 results/factory/{fan,gearbox,slider}
     OMP_NUM_THREADS=1 .venv/bin/python benchmarks/recordings.py    all sections, or those named: Resampling Copy …
 
-Makes a recording of two hours (0.8 GB) and takes two to three minutes; Copy, which runs system 1 twice, ten more.
+Makes a recording of two hours (0.8 GB) and takes two to three minutes; Copy, which runs two systems six times, a
+quarter of an hour more.
 """
 
 import argparse
@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
+import yaml
 from page import write_section
 from scipy.signal import firwin, resample_poly
 from scipy.signal.windows import kaiser
@@ -27,12 +28,13 @@ from nearfar.data import recordings
 from nearfar.data.audio import RATE
 from nearfar.data.importing import import_folder
 from nearfar.data.recordings import Recording, read_window, scan
+from nearfar.factory.build import build
 from nearfar.systems.tables import markdown
 
 HEAD = (
     "# Reading people's own recordings\n\nMade by `benchmarks/recordings.py`; do not edit. Times are CPU-ms, medians."
 )
-FACTORY, COPIES = Path("results/factory"), Path("results/copies")
+COPIES, SEEDS, SYSTEMS = Path("results/copies"), (100, 101, 102), ("system1", "system5")
 RATES = (44100, 48000, 96000, 22050, 8000)
 FORMATS = {"wav": "PCM_16", "flac": "PCM_16", "ogg": "VORBIS", "opus": "OPUS", "mp3": "MPEG_LAYER_III"}
 SECONDS, SINES, BETA = 10, 40, 17.0  # the Kaiser windows lie below -165 dB
@@ -127,41 +129,49 @@ def memory(folder):
     return markdown(rows, ["FLAC, 48 kHz, two channels", "", "MiB of the process", "wall-clock seconds with its start"])
 
 
-def copied(rate):
-    """Write the default data at ``rate``, whole up to 8 kHz, as PCM_24 under the same names, and return the folder.
+def simulated(seed):
+    """Write the default data of a seed, and return their folder."""
+    about = yaml.safe_load(Path("config/config.yaml").read_text())["factory"]
+    for machine in about.pop("machines"):
+        build(machine, COPIES / f"{seed}/factory", **about, seed=seed)
+    return COPIES / f"{seed}/factory"
+
+
+def copied(factory, rate):
+    """Write simulated data at ``rate``, whole up to 8 kHz, as PCM_24 under the same names, and return the folder.
 
     Folds and trainings go by the names, relative to the table in that folder: they are alike at all rates.
     """
-    for path in sorted(FACTORY.glob("*/*/*.wav")):
-        copy = COPIES / f"{rate}/recordings" / path.relative_to(FACTORY)
+    for path in sorted(factory.glob("*/*/*.wav")):
+        copy = factory.parent / f"{rate}/recordings" / path.relative_to(factory)
         copy.parent.mkdir(parents=True, exist_ok=True)
         wave = soundfile.read(path)[0]
         if rate != RATE:  # from 0.99 to 1.01 of 8 kHz at 48 kHz
             steep = firwin(2 * 1000 + 1, RATE / rate, window=("kaiser", 10.0))
             wave = resample_poly(wave, rate // RATE, 1, window=steep)
         soundfile.write(copy, wave, rate, "PCM_24")
-    return COPIES / f"{rate}/recordings"
+    return factory.parent / f"{rate}/recordings"
 
 
-def omega_of(root):
-    """Return Ω of system 1 by machine, in percent, of a folder that is imported as own recordings."""
+def omegas(root, seed):
+    """Return Ω of all machines, in percent, of each of SYSTEMS on a folder that is imported as own recordings."""
     table, settings, results = root / "clips.csv", root.parent / "mine.yaml", root.parent / "results"
     import_folder(str(root), str(table), force=True)
-    settings.write_text(f"results: {results}\ndata: {{clips: {table}}}\n")
-    made = results / "system1/eval.csv"
-    command = [".venv/bin/snakemake", "--cores", "2", str(made), "--configfile", str(settings)]
-    subprocess.run(command, check=True)
-    with open(made, newline="") as file:
-        return {row["machine"]: float(row["omega"]) for row in csv.DictReader(file)}
+    settings.write_text(f"results: {results}\nseed: {seed}\ndata: {{clips: {table}}}\n")
+    made = [results / system / "eval.csv" for system in SYSTEMS]
+    subprocess.run([".venv/bin/snakemake", "--cores", "2", *map(str, made), "--configfile", str(settings)], check=True)
+    return [float(list(csv.DictReader(path.read_text().splitlines()))[-1]["omega"]) for path in made]
 
 
 def copy(_):
-    """Return the table of Ω of the default data as they are, and of a copy at 48 kHz, both as own recordings."""
-    whole, again = (omega_of(copied(rate)) for rate in (RATE, 48000))
-    rows = [
-        [name, f"{omega:.2f}", f"{again[name]:.2f}", f"{again[name] - omega:+.2f}"] for name, omega in whole.items()
-    ]
-    return markdown(rows, ["Ω of system 1, percent", "16 kHz", "48 kHz copy", "difference"])
+    """Return the table of Ω of simulated data as they are, and of a copy at 48 kHz, both as own recordings."""
+    pairs = {seed: [omegas(copied(simulated(seed), rate), seed) for rate in (RATE, 48000)] for seed in SEEDS}
+    rows = []
+    for i, system in enumerate(SYSTEMS):
+        values = np.array([[pair[0][i], pair[1][i]] for pair in pairs.values()])
+        for name, (whole, again) in zip([*SEEDS, "mean"], [*values, values.mean(axis=0)], strict=True):
+            rows.append([system, str(name), f"{whole:.2f}", f"{again:.2f}", f"{again - whole:+.2f}"])
+    return markdown(rows, ["Ω, percent", "seed", "16 kHz", "48 kHz copy", "difference"])
 
 
 SECTIONS = {"Resampling": fidelity, "Formats": formats, "Memory": memory, "Copy": copy}
