@@ -213,7 +213,8 @@ def command(pump, inbox, tmp_path):
 
 def until(words, tmp_path, count):
     """Run a watcher until its csv has so many rows."""
-    process, end = subprocess.Popen(words, **STREAMS), time.monotonic() + 100
+    heard = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}  # in the background a shell ignores it
+    process, end = subprocess.Popen(words, **STREAMS, **heard), time.monotonic() + 100
     while len(rows_in(tmp_path / "out.csv")) < count and process.poll() is None and time.monotonic() < end:
         time.sleep(0.1)
     process.send_signal(signal.SIGINT)
