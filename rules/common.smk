@@ -48,8 +48,10 @@ if workflow.is_main_process:
 stopping(runs.reach_python)
 for path in workflow.configfiles:
     stopping(settings.refuse_repeated_keys, path)
+# faster, where PyYAML was built with libyaml
+FAST_YAML = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 with open(Path(workflow.basedir) / "config/schema.yaml", encoding="utf-8") as file:
-    stopping(settings.check, config, yaml.load(file, yaml.CSafeLoader))
+    stopping(settings.check, config, yaml.load(file, FAST_YAML))
 
 GPU = int(config["device"] != "cpu")
 DATA = config["data"]
