@@ -56,7 +56,7 @@ class Project:
         cells = enumerate(zip(split, domain, label, strict=True))
         files = [f"section_00_{d}_{s}_{word}_{i:04d}.wav" for i, (s, d, word) in cells]
         table = {"file": files, "path": files, "machine": [name] * len(files), "section": ["00"] * len(files)}
-        table |= {"split": split, "domain": domain, "label": label}
+        table |= {"recording": files, "split": split, "domain": domain, "label": label}
         for part in ("train", "test"):
             rows = [row for row, own in enumerate(split) if own == part]
             cut = {key: [column[row] for row in rows] for key, column in table.items()}

@@ -9,14 +9,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from nearfar.data.audio import RATE, content
-from nearfar.data.channels import doubts
 from nearfar.data.dataset import refuse_unreadable, wav_files
 from nearfar.data.names import parse
 from nearfar.errors import NearfarError, error_prefix, one_line
 from nearfar.jobs.digests import digest
 from nearfar.jobs.files import read_table
-from nearfar.jobs.progress import bar
 
 STRETCH = 10  # times the median: arrays of all clips are as long as the longest; a set of 6, 10 and 16 s needs 2.7
 HARMLESS = 20.0  # seconds: what EAT-small, the least of our backbones, has positions for
@@ -34,6 +31,10 @@ def clip_table(
     where there is one microphone. Raises NearfarError for a folder that cannot be listed, a clip with a malformed name
     or that nearfar.data.audio refuses, one far longer than the others, and clips that do not suffice.
     """
+    from nearfar.data.audio import RATE, content  # here, since most jobs read a table, and libsndfile is not free
+    from nearfar.data.channels import doubts
+    from nearfar.jobs.progress import bar
+
     refuse_unreadable(folder)
     rows, contents = [], {}
     for file in bar(wav_files(folder, split), "clips"):

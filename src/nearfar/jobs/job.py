@@ -1,5 +1,6 @@
 """What every script of the workflow does around its one library call."""
 
+import gc
 import json
 import sys
 import traceback
@@ -27,6 +28,7 @@ def logged(snakemake: Any) -> Iterator[None]:
     What stands above that, or above "done", are lines of progress.
     """
     _without_pandas()
+    gc.freeze()  # what is imported stays: looking it through when the process ends was a tenth of a short job
     skipping = hasattr(snakemake.wildcards, "machine") and skips(snakemake.config["data"])
     if hasattr(sys.modules["__main__"], "snakemake"):  # not where a test opens the block
         end_with_run()
