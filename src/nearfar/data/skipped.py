@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 from nearfar.errors import one_line
 from nearfar.jobs.faults import fault_of
-from nearfar.jobs.files import write_text
+from nearfar.jobs.files import read_parquet, write_text
 
 WINDOW = re.compile(r"(.+)@(\d+\.\d{3})", re.DOTALL)  # as window_name writes it
 COLUMNS = ("machine", "split", "recording", "start", "reason")
@@ -36,7 +36,7 @@ def skipped(table: str | Path) -> list[Skipped]:
     listed = json.loads((pq.read_schema(table).metadata or {}).get(b"skipped", "[]"))
     if not listed:
         return []
-    known = set(pq.read_table(table, columns=["recording"])["recording"].to_pylist())
+    known = set(read_parquet(table, ["recording"])["recording"].to_pylist())
     return [_skipped(*one, known) for one in listed]
 
 

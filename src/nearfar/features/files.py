@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 
-from nearfar.jobs.files import read_vectors, write_vectors
+from nearfar.jobs.files import read_parquet, read_vectors, write_vectors
 
 Clips = dict[str, np.ndarray]  # a clip table, or some of its rows
 
@@ -41,7 +41,7 @@ def kept(path: str | Path, made: str) -> dict[tuple[str, str], np.ndarray]:
         if (pq.read_schema(path).metadata or {}).get(b"made") != made.encode():
             return {}
         files, vectors = read_vectors(path)
-        contents = pq.read_table(path, columns=["content"])["content"].to_pylist()
+        contents = read_parquet(path, ["content"])["content"].to_pylist()
     except (OSError, ValueError):  # none there, or one that is damaged: it is made anew
         return {}
     return dict(zip(zip(files, contents, strict=True), vectors, strict=True))
