@@ -156,7 +156,7 @@ def read_vectors(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
     column = column.chunk(0) if isinstance(column, pa.ChunkedArray) else column
     folds = (table.schema.metadata or {}).get(b"folds")
     shape = (len(table), -1) if folds is None else (len(table), int(folds), -1)
-    return table["file"].to_numpy(zero_copy_only=False), column.flatten().to_numpy().reshape(shape)
+    return table["file"].to_numpy(zero_copy_only=False), column.values.to_numpy().reshape(shape)
 
 
 def write_arrays(path: str | Path, arrays: dict[str, np.ndarray], **metadata: Any) -> None:

@@ -77,13 +77,14 @@ def test_cheap_jobs_import_nothing_heavy(tmp_path):
         "from nearfar.detectors import crossfit, detection\n"
         "from nearfar.jobs.job import logged\n"
         "from nearfar.systems import evaluation, ranking\n"
-        "from nearfar.jobs.files import read_table, write_table\n"
+        "from nearfar.jobs.files import read_table, read_vectors, write_table, write_vectors\n"
         f"log, path = [r'{tmp_path}/log'], r'{tmp_path}/table.parquet'\n"
         "with logged(Job(log=log, rule='test', wildcards=[])):\n"
         "    [crossfit.load(m) for m in ('mahalanobis', 'knn', 'predictive', 'flow')]\n"
         "    write_table(path, {'file': ['a'], 'score': [1.0]}); read_table(path)\n"
+        "    write_vectors(path, ['a'], [[1.0]]); read_vectors(path)\n"
         "heavy = {'torch', 'transformers', 'sklearn', 'pandas', 'scipy', 'peft', 'tqdm', 'soundfile'}\n"
-        "heavy &= set(sys.modules)\n"
+        "heavy = (heavy | {'pyarrow.compute', 'pyarrow.dataset'}) & set(sys.modules)\n"
         "sys.exit(', '.join(heavy) or None)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
