@@ -4,14 +4,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-import torch
-from torchaudio.transforms import MelSpectrogram
 
-from nearfar.data.audio import RATE
 from nearfar.data.clips import read_clips
 from nearfar.data.places import frames_of, read_place
 from nearfar.data.signals import channels_of, signal
 from nearfar.errors import NearfarError, error_prefix
+from nearfar.features.mel import mel_bank, mel_power
 from nearfar.jobs.files import new_array
 from nearfar.jobs.kinds import Count
 from nearfar.jobs.progress import bar
@@ -29,15 +27,12 @@ def extractor(*, mels: Count, n_fft: Count, hop: Count, bands: Count) -> Callabl
     bands. Clips of less than 2 · bands samples are padded for it. ``extract`` raises NearfarError for a clip shorter
     than one window.
     """
-    spectrogram = MelSpectrogram(RATE, n_fft, hop_length=hop, n_mels=mels, power=2.0, mel_scale="slaney")
+    bank = mel_bank(mels, n_fft)
 
     def extract(samples):
-        if len(samples) < n_fft:
-            raise NearfarError(f"clip of {len(samples)} frames, shorter than n_fft {n_fft}; remove it")
-        with torch.inference_mode():
-            power = spectrogram(torch.tensor(samples))
-            logarithm = power.clamp(min=FLOOR * power.mean()).log10()
-            image = (logarithm - logarithm.mean(1, keepdim=True)).numpy()
+        power = mel_power(samples, bank, hop)
+        logarithm = np.log10(np.maximum(power, FLOOR * power.mean()))
+        image = logarithm - logarithm.mean(axis=1, keepdims=True)
         image = np.ascontiguousarray(image, np.float16)  # convolutions may depend on the layout
         return image, _spectrum(samples, bands).astype(np.float16)
 

@@ -6,7 +6,7 @@ import pytest
 from conftest import CONFIG
 
 from nearfar.errors import NearfarError
-from nearfar.features import logmel, rtf
+from nearfar.features import logmel, mel, rtf
 
 
 @pytest.fixture
@@ -40,6 +40,20 @@ def test_logmel_of_a_tone_peaks_in_its_band(wave):
     # Slaney: 1 kHz is mel 15 of 45.25, so band 15 / (45.25 / 129) - 1
     assert abs(features[:128].argmax() - 41.8) < 1
     assert not np.allclose(features, extract(np.stack([tone, wave[:, 1]], axis=1), "far"))
+
+
+@pytest.mark.parametrize(("mels", "n_fft", "hop", "frames"), [(128, 1024, 512, 64000), (64, 512, 200, 9001)])
+def test_mel_power_is_torchaudio_s(mels, n_fft, hop, frames):
+    import torch
+    from torchaudio.transforms import MelSpectrogram
+
+    samples = np.random.default_rng(2).normal(0, 0.1, frames).astype(np.float32)
+    theirs = MelSpectrogram(16000, n_fft, hop_length=hop, n_mels=mels, power=2.0, mel_scale="slaney")
+    bank = mel.mel_bank(mels, n_fft)
+    np.testing.assert_allclose(bank, theirs.mel_scale.fb.numpy(), atol=3e-5)  # float32 all through
+    ours = mel.mel_power(samples, bank, hop)
+    assert ours.dtype == np.float32
+    np.testing.assert_allclose(ours, theirs(torch.from_numpy(samples)).numpy(), rtol=1e-4)
 
 
 def test_features_refuse_channels_and_clips_they_cannot_hear(wave):
@@ -99,5 +113,6 @@ def test_too_many_bands_are_refused():
 
 
 def test_modules_without_a_network_do_not_import_torch():
-    code = "import sys, nearfar.features.rtf, nearfar.learning.sampling; sys.exit('torch' in sys.modules)"
+    modules = "features.rtf", "features.logmel", "features.extraction", "classifier.inputs", "learning.sampling"
+    code = f"import sys, {', '.join(f'nearfar.{name}' for name in modules)}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
