@@ -163,8 +163,7 @@ class Backbone(nn.Module):
             refuse_no_weights(state)
             state = model.own(state)
         refuse_mismatch(state, model.state_dict(), weights)
-        model = model.to_empty(device="cpu")
-        model.load_state_dict(state)
+        with_storage(model).load_state_dict(state)
         return model.eval()
 
     def save(self, folder: str | Path) -> None:
@@ -186,7 +185,7 @@ class Backbone(nn.Module):
         unknown = sorted(set(config) - set(cls.defaults) - set(cls.fixed) - {"model_type"})
         if unknown:
             raise NearfarError(f"backbone config: unknown key {unknown[0]!r}; the keys are {', '.join(cls.defaults)}")
-        model = cls.hollow(cls.published | config, "backbone config").to_empty(device="cpu")
+        model = with_storage(cls.hollow(cls.published | config, "backbone config"))
         generator = torch.Generator().manual_seed(seed)
         for name, parameter in model.named_parameters():
             model.draw(name, parameter, generator)
@@ -197,6 +196,13 @@ class Backbone(nn.Module):
         """Return a model without storage, which costs neither time nor random numbers; errors name ``source``."""
         with error_prefix(source), torch.device("meta"):
             return refuse_huge(cls(config))
+
+
+def with_storage(model: nn.Module) -> nn.Module:
+    """Return a ``model`` without storage with parameters on the CPU; Module.to_empty would import torch's compiler."""
+    empty = {name: torch.empty(value.shape, dtype=value.dtype) for name, value in model.state_dict().items()}
+    model.load_state_dict(empty, assign=True)
+    return model
 
 
 def load_backbone(path: str | Path) -> Backbone:
