@@ -10,6 +10,7 @@ import yaml
 
 from nearfar.jobs.files import write_text
 from nearfar.report.charts import frequency_ticks, histogram, line, share_above
+from nearfar.report.words import compared
 
 TEMPLATES = Path(__file__).parent / "page"
 ROWS = 2000  # of a table that has more; ranking.csv has all
@@ -50,6 +51,7 @@ def write_report(
         version=version("nearfar"),
         configuration=yaml.safe_dump(config, sort_keys=False, allow_unicode=True),
         data={one["machine"]: one["data"] for one in found},
+        detectors={name: compared(config["detectors"][name]) for one in found for name in one["detectors"]},
     )
     write_text(path, page)
 

@@ -1,6 +1,7 @@
 """A finding in words: which band, when, how much louder, in which signal, and which detectors drive the score."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from nearfar.data.audio import RATE
 from nearfar.report.explain import Finding
@@ -9,6 +10,24 @@ from nearfar.report.views import View
 HEARD_IN = {
     "near": "heard by the near microphone",
     "residual": "in the residual, what the near microphone hears and the far one does not",
+}
+COMPARED = {  # by each method
+    "mahalanobis": "how far from the mean of the normal clips",
+    "whitened": "how far from the nearest normal clip",
+    "knn": "how unlike the nearest normal clip in direction",
+    "flow": "how unlikely among the normal clips",
+    "predictive": "how badly the far microphone follows from the near one, as it does in normal clips",
+    "reconstruction": "how badly a network restores what it learned on normal clips",
+}
+HEARD = {  # of each feature
+    "eat": "what an audio transformer hears",
+    "eat_bands": "what an audio transformer hears in each band",
+    "beats": "what an audio transformer hears",
+    "lccr": "what a network hears that learned to compare both microphones",
+    "classifier": "what a network hears that learned to tell your machines and their states apart",
+    "autoencoder": "levels of mel bands",
+    "rtf": "level and phase between the two microphones, by band",
+    "logmel": "mean and swing of the level of each mel band",
 }
 MOMENTS = 3  # that are named
 THROUGHOUT = 0.7  # share of the clip from which on "throughout" is said
@@ -79,6 +98,15 @@ def when(seconds: Sequence[tuple[float, float]], samples: int) -> str:
 
 def _moment(start, end):
     return f"at {(start + end) / 2:.2f} s" if end - start < 0.15 else f"from {start:.1f} to {end:.1f} s"
+
+
+def compared(detector: dict[str, Any]) -> str:
+    """Return what a detector of the configuration compares, and of which signals; by its names where it is new."""
+    features = [view.split("/") for view in detector["views"]]
+    heard = " and ".join(dict.fromkeys(HEARD.get(feature, feature) for feature, _ in features))
+    signals = " and ".join(dict.fromkeys("near and far" if signal == "pair" else signal for _, signal in features))
+    each = ", each feature in its own deviation" if detector.get("params", {}).get("covariance") == "diagonal" else ""
+    return f"{COMPARED.get(detector['method'], detector['method'])}: {heard} ({signals}{each})"
 
 
 def driven(drops: dict[str, float]) -> str:

@@ -3,6 +3,7 @@
 import explanations
 import numpy as np
 import pytest
+from conftest import CONFIG
 from explanations import band, click, covers, holds, tone
 
 from nearfar.data.audio import RATE
@@ -10,7 +11,7 @@ from nearfar.factory.mix import Clip, parts
 from nearfar.report.explain import Finding, departures, explain, jointly, normal_statistics, told
 from nearfar.report.spectra import BANDS
 from nearfar.report.views import FASTEST, VIEWS, maps_of, swings
-from nearfar.report.words import driven, sentence
+from nearfar.report.words import COMPARED, HEARD, compared, driven, sentence
 
 SECONDS, NORMAL, TESTED = 2.0, 48, 16
 SAMPLES = int(SECONDS * RATE)
@@ -176,3 +177,14 @@ def test_what_is_named_must_hold_half_of_the_change():
 def test_the_detectors_that_drive_a_score_in_words():
     assert driven({"knn": 0.3, "raw": 0.1, "c1": -0.2}) == "The score comes from knn (75%) and raw (25%)."
     assert driven({"knn": -0.1}) == "No detector finds it more unusual than half of the normal clips."
+
+
+def test_every_shipped_detector_is_told_in_words():
+    for about in CONFIG["detectors"].values():
+        said = compared(about)
+        assert about["method"] in COMPARED and COMPARED[about["method"]] in said
+        assert all(view.split("/")[0] in HEARD for view in about["views"])
+    assert compared(CONFIG["detectors"]["c1"]).endswith("what an audio transformer hears (near and far)")
+    scaled = compared(CONFIG["detectors"]["logmel_residual_scaled"])
+    assert scaled.endswith("of each mel band (residual, each feature in its own deviation)")
+    assert compared({"method": "mine", "views": ["cepstra/near"]}) == "mine: cepstra (near)"

@@ -5,7 +5,7 @@ import json
 import pyarrow.parquet as pq
 import pytest
 from conftest import write_machine
-from test_page import HOW, SYSTEM, write_scores
+from test_page import CONFIGURED, HOW, SYSTEM, write_scores
 
 from nearfar.data.clips import clip_table, table_of
 from nearfar.data.places import place_of
@@ -42,7 +42,7 @@ def test_long_recordings_without_labels(tmp_path, far):
     assert sorted(map(len, (starts for starts, _ in known["timelines"].values()))) == [2] * 7
     assert known["skipped"][-1][2:] == [0.25, "is <silent>; record it again"]
     assert set(known["cards"][0]["pictures"]) == ({"near", "far", "residual"} if far else {"near"})
-    write_report("s", {"pump": tmp_path / "pump.json"}, tmp_path / "r.html", unscored={}, config={})
+    write_report("s", {"pump": tmp_path / "pump.json"}, tmp_path / "r.html", unscored={}, config=CONFIGURED)
     text = (tmp_path / "r.html").read_text()
     assert "Over time" in text and "from 0.2 s (test): is &lt;silent&gt;" in text
     assert "ROC curve" not in text and "<dt>Recall" not in text

@@ -17,6 +17,7 @@ pytestmark = pytest.mark.slow
 DETECTORS = ("one", "other")
 SYSTEM = {"weights": {"one": 0.7, "other": 0.3}, "ranks": "train"}
 PAPER = {"percentile": 90, "false_alarm": None, "fdr": None}
+CONFIGURED = {"detectors": {name: {"method": "knn", "views": ["logmel/near"]} for name in DETECTORS}}
 HOW = {"decision": PAPER, "worst_windows": 3, "clips": 3, "megabytes": 4.0, "seed": 0, "resamples": 50}
 
 
@@ -50,7 +51,9 @@ def write_reports(place, machines=("alpha",), **changed):
         parts[machine] = place / f"{machine}.json"
         report_machine(machine, given, normalized, parts[machine], system=SYSTEM, channels=2, **HOW | changed)
     path = place / "report.html"
-    write_report("some <system>", parts, path, unscored={"gamma": "no <clip>"}, config={"results": "a & b"})
+    write_report(
+        "some <system>", parts, path, unscored={"gamma": "no <clip>"}, config=CONFIGURED | {"results": "a & b"}
+    )
     return path, parts
 
 
