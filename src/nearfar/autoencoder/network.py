@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
 from torch import nn
 
 from nearfar.autoencoder.frames import DIMS, Frames, windows
@@ -16,6 +15,7 @@ from nearfar.jobs.files import read_arrays, write_arrays
 from nearfar.jobs.kinds import Count, Positive, Share
 from nearfar.jobs.progress import bar
 from nearfar.jobs.threads import torch_threads
+from nearfar.learning.networks import refusing, weights_of, with_weights
 from nearfar.learning.schedule import seeded
 from nearfar.seeds import seed_for
 
@@ -103,7 +103,7 @@ def residuals_of(network: Network, mels: torch.Tensor, starts: torch.Tensor, bat
 
 def save(network: Network, whitenings: dict[str, np.ndarray], path: str | Path) -> None:
     """Write a network and the whitenings (dict from domain to (rank, 640)) as one safetensors file."""
-    arrays = {f"network/{name}": value.cpu().numpy() for name, value in network.state_dict().items()}
+    arrays = {f"network/{name}": value for name, value in weights_of(network).items()}
     write_arrays(path, arrays | {f"whitening/{domain}": value for domain, value in whitenings.items()})
 
 
@@ -112,18 +112,10 @@ def load(path: str | Path) -> tuple[Network, dict[str, np.ndarray]]:
 
     Raises NearfarError, naming the file, where it is missing, not such a file, or of another network.
     """
-    network = Network()
-    try:
+    with refusing(path, "an autoencoder"):
         arrays, _ = read_arrays(path)
-        # safetensors' numpy side knows no 0-d arrays, hence the reshape; it refuses another size
-        state = {
-            name: torch.from_numpy(arrays[f"network/{name}"]).reshape(value.shape)
-            for name, value in network.state_dict().items()
-        }
+        network = Network()
+        weights = {name: arrays[f"network/{name}"] for name in network.state_dict()}
         there = [domain for domain in DOMAINS if f"whitening/{domain}" in arrays]
         whitenings = {domain: arrays[f"whitening/{domain}"] for domain in there or DOMAINS}  # one there must be
-    except (OSError, SafetensorError, KeyError, RuntimeError, ValueError) as error:
-        reason = " ".join(str(error).split())[:120]
-        raise NearfarError(f"{path}: not an autoencoder of this version ({reason}); train it again") from error
-    network.load_state_dict(state)
-    return network.eval(), whitenings
+        return with_weights(network, weights), whitenings

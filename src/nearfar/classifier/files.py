@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from nearfar.classifier.inputs import inputs_of, read_inputs
-from nearfar.classifier.network import Settings, embed, load, save, train
+from nearfar.classifier.network import Settings, embed, load, train
 from nearfar.data.clips import read_clips
 from nearfar.data.domains import settled
 from nearfar.detectors.folds import fold_of
@@ -19,6 +19,7 @@ from nearfar.jobs.files import write_table
 from nearfar.jobs.progress import bar
 from nearfar.jobs.threads import torch_threads
 from nearfar.learning.classes import read_classes
+from nearfar.learning.networks import save_network
 from nearfar.seeds import seed_for
 
 LOG = pa.schema({"epoch": pa.int64(), "loss": pa.float64()})
@@ -84,7 +85,7 @@ def train_fold(
         files=[*clips, *classes, *images, *spectra],
     )
     write_table(log, pa.Table.from_pylist(history, LOG))
-    save(network, inputs, model)
+    save_network(network, inputs, model)
     Path(state).unlink(missing_ok=True)
 
 

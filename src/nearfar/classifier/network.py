@@ -15,18 +15,17 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
 from torch import nn
 from torch.nn.functional import cross_entropy, normalize, one_hot
 
 from nearfar.classifier.inputs import Pair
 from nearfar.errors import NearfarError
 from nearfar.jobs.devices import use_device
-from nearfar.jobs.files import read_arrays, write_arrays
 from nearfar.jobs.kinds import Amount, Count, Positive, Share
 from nearfar.jobs.progress import bar
 from nearfar.jobs.threads import torch_threads
 from nearfar.learning.losses import codes
+from nearfar.learning.networks import load_network
 from nearfar.learning.resume import identity, read_state, write_state
 from nearfar.learning.schedule import descend, seeded, set_rate, warmup_cosine
 from nearfar.seeds import seed_for
@@ -230,25 +229,6 @@ def embed(networks: Sequence[Network], clips: Iterable[Pair]) -> Iterator[np.nda
             yield torch.cat([network(*parts) for network in networks]).cpu().numpy()
 
 
-def save(network: Network, params: dict, path: str | Path) -> None:
-    """Write a network and the parameters of its inputs as one safetensors file."""
-    arrays = {name: value.cpu().numpy() for name, value in network.state_dict().items()}
-    write_arrays(path, arrays, params=params)
-
-
 def load(path: str | Path) -> tuple[Network, dict]:
-    """Return the network, ready to embed, and the parameters of its inputs from a file made by save.
-
-    Raises NearfarError, naming the file, where it is missing, not such a file, or of another network.
-    """
-    try:
-        arrays, metadata = read_arrays(path)
-        network = Network(metadata["params"]["mels"], metadata["params"]["bands"])
-        shapes = {name: value.shape for name, value in network.state_dict().items()}
-        # safetensors' numpy side knows no 0-d arrays, hence the reshape; it refuses another size
-        state = {name: torch.from_numpy(value).reshape(shapes[name]) for name, value in arrays.items()}
-        network.load_state_dict(state)
-    except (OSError, SafetensorError, KeyError, RuntimeError, ValueError) as error:
-        reason = " ".join(str(error).split())[:120]
-        raise NearfarError(f"{path}: not a classifier of this version ({reason}); train it again") from error
-    return network.eval(), metadata["params"]
+    """Return the network, ready to embed, and the parameters of its inputs from a file made by save_network."""
+    return load_network(path, "a classifier", lambda params: Network(params["mels"], params["bands"]))

@@ -12,8 +12,9 @@ from nearfar.jobs.devices import use_device
 from nearfar.jobs.files import write_table
 from nearfar.jobs.progress import bar
 from nearfar.lccr.maps import read_maps
-from nearfar.lccr.network import embed, load, save, train
+from nearfar.lccr.network import embed, load, train
 from nearfar.learning.classes import read_classes
+from nearfar.learning.networks import save_network
 
 
 def train_lccr(
@@ -42,7 +43,7 @@ def train_lccr(
         machines += list(table["machine"])
     network, history = train(chosen, labels, domains, machines, seed=seed, device=device, **params)
     write_table(log, pa.Table.from_pylist(history))
-    save(network, map_params, model)
+    save_network(network, map_params, model)
 
 
 def embed_lccr(clips: Iterable[str], model: str | Path, path: str | Path, *, device: str, made: str) -> None:

@@ -9,17 +9,15 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
 from torch import nn
 
-from nearfar.errors import NearfarError
 from nearfar.jobs.devices import use_device
-from nearfar.jobs.files import read_arrays, write_arrays
 from nearfar.jobs.kinds import Amount, Count, Positive
 from nearfar.jobs.progress import bar
 from nearfar.jobs.threads import torch_threads
 from nearfar.lccr.maps import MAPS, wrapped
 from nearfar.learning.losses import TERMS, codes, composite
+from nearfar.learning.networks import load_network
 from nearfar.learning.sampling import batches
 from nearfar.learning.schedule import descend, seeded, set_rate, warmup_cosine
 from nearfar.seeds import seed_for
@@ -117,25 +115,6 @@ def embed(network: Network, clips: Iterable[np.ndarray]) -> Iterator[np.ndarray]
             yield network(x)[0].cpu().numpy()
 
 
-def save(network: Network, params: dict, path: str | Path) -> None:
-    """Write a network and the parameters of its maps as one safetensors file."""
-    arrays = {name: value.cpu().numpy() for name, value in network.state_dict().items()}
-    write_arrays(path, arrays, params=params)
-
-
 def load(path: str | Path) -> tuple[Network, dict]:
-    """Return the network, ready to embed, and the parameters of its maps from a file made by save.
-
-    Raises NearfarError, naming the file, where it is missing, not such a file, or of another network.
-    """
-    try:
-        arrays, metadata = read_arrays(path)
-        network = Network(metadata["params"]["mels"])
-        shapes = {name: value.shape for name, value in network.state_dict().items()}
-        # safetensors' numpy side knows no 0-d arrays, hence the reshape; it refuses another size
-        state = {name: torch.from_numpy(value).reshape(shapes[name]) for name, value in arrays.items()}
-        network.load_state_dict(state)
-    except (OSError, SafetensorError, KeyError, RuntimeError, ValueError) as error:
-        reason = " ".join(str(error).split())[:120]
-        raise NearfarError(f"{path}: not a LCCR network of this version ({reason}); train it again") from error
-    return network.eval(), metadata["params"]
+    """Return the network, ready to embed, and the parameters of its inputs from a file made by save_network."""
+    return load_network(path, "a LCCR network", lambda params: Network(params["mels"]))

@@ -14,13 +14,14 @@ from conftest import CONFIG, ROOT, write_clips, write_machine
 from nearfar.classifier import files, network
 from nearfar.classifier.files import embed_classifier, seen_by, train_fold
 from nearfar.classifier.inputs import extractor, read_inputs, windows, write_inputs
-from nearfar.classifier.network import Network, Settings, embed, load, plan, save, train
+from nearfar.classifier.network import Network, Settings, embed, load, plan, train
 from nearfar.data.audio import read_clip
 from nearfar.data.clips import read_clips
 from nearfar.data.signals import residual
 from nearfar.detectors.folds import fold_of
 from nearfar.errors import NearfarError
 from nearfar.jobs.files import read_table, read_vectors, write_arrays, write_table
+from nearfar.learning.networks import save_network
 from nearfar.seeds import seed_for
 
 FEATURE = CONFIG["features"]["classifier"]
@@ -166,7 +167,7 @@ def test_a_gpu_learns_and_embeds_as_the_cpu_does_and_repeats_itself(cuda, tmp_pa
     (fitted, log), (again, _) = learn(device=cuda), learn(device=cuda)
     assert next(fitted.parameters()).device.type == cuda and weights(fitted) == weights(again)
     assert log[0]["loss"] == pytest.approx(learn()[1][0]["loss"], rel=0.02)
-    save(fitted, SMALL, tmp_path / "model.safetensors")
+    save_network(fitted, SMALL, tmp_path / "model.safetensors")
     on_gpu, on_cpu = (
         np.stack(list(embed([one], planted()[0]))) for one in (fitted, load(tmp_path / "model.safetensors")[0])
     )
@@ -185,7 +186,7 @@ def test_a_training_on_a_gpu_goes_on_to_the_same_bytes(cuda, tmp_path, monkeypat
 
 
 def test_network_survives_the_file(tmp_path, trained):
-    save(trained[0], SMALL, tmp_path / "model")
+    save_network(trained[0], SMALL, tmp_path / "model")
     loaded, params = load(tmp_path / "model")
     assert params == SMALL and weights(loaded) == weights(trained[0])
 

@@ -16,6 +16,7 @@ from nearfar.classifier.files import embed_classifier
 from nearfar.jobs.files import read_vectors, write_table
 from nearfar.lccr import network as lccr
 from nearfar.lccr.files import embed_lccr
+from nearfar.learning.networks import save_network
 from nearfar.learning.schedule import seeded
 
 SIZES = {
@@ -51,7 +52,7 @@ def by_backbone(family, precision):
 
 
 def by_lccr(clips, folder, device):
-    lccr.save(seeded(0, lccr.Network, MAPS["mels"]).eval(), MAPS, folder / "model")
+    save_network(seeded(0, lccr.Network, MAPS["mels"]).eval(), MAPS, folder / "model")
     embed_lccr([clips], folder / "model", folder / "pair", device=device, made="")
     return [folder / "pair"]
 
@@ -59,7 +60,7 @@ def by_lccr(clips, folder, device):
 def by_classifiers(clips, folder, device):
     models = [folder / "0", folder / "1"]
     for fold, path in enumerate(models):
-        classifier.save(seeded(fold, classifier.Network, INPUTS["mels"], INPUTS["bands"]), INPUTS, path)
+        save_network(seeded(fold, classifier.Network, INPUTS["mels"], INPUTS["bands"]), INPUTS, path)
     embed_classifier([clips], models, folder / "near", channel="near", device=device, made="")
     return [folder / "near"]
 

@@ -9,7 +9,8 @@ from nearfar.errors import NearfarError
 from nearfar.features.rtf import mel_edges
 from nearfar.jobs.files import write_arrays
 from nearfar.lccr.maps import clip_maps, windows, write_maps
-from nearfar.lccr.network import Network, embed, load, save, train
+from nearfar.lccr.network import Network, embed, load, train
+from nearfar.learning.networks import save_network
 
 LCCR = CONFIG["features"]["lccr"]
 MAPS = LCCR["maps"]
@@ -120,7 +121,7 @@ def test_a_loss_that_is_not_finite_is_refused(training):
 
 def test_network_survives_the_file(tmp_path, training, trained):
     file = tmp_path / "lccr.safetensors"
-    save(trained[0], MAPS | {"hop": 256}, file)
+    save_network(trained[0], MAPS | {"hop": 256}, file)
     loaded, params = load(file)
     assert params == {"mels": 64, "n_fft": 1024, "hop": 256}
     assert weights(loaded) == weights(trained[0])
@@ -170,6 +171,6 @@ def test_a_gpu_learns_and_embeds_as_the_cpu_does_and_repeats_itself(cuda, traini
     assert log[0]["loss"] == pytest.approx(trained[1][0]["loss"], rel=0.02)
     vectors = np.stack([*embed(network, training[0])])
     np.testing.assert_array_equal(vectors, np.stack([*embed(again, training[0])]))
-    save(network, MAPS, tmp_path / "model.safetensors")
+    save_network(network, MAPS, tmp_path / "model.safetensors")
     on_cpu = np.stack([*embed(load(tmp_path / "model.safetensors")[0], training[0])])
     np.testing.assert_allclose(vectors, on_cpu, atol=1e-4 * np.abs(on_cpu).max())
