@@ -17,6 +17,7 @@ sys.path.insert(0, str(ROOT / "src"))
 VIEWS = {  # a clip's shape in each, with an EAT of base size
     **{"eat/near": 1536, "eat/far": 1536, "lccr/pair": 128, "rtf/pair": 195, "logmel/near": 256},
     **{"logmel/residual": 256, "eat_bands/near": 12288, "eat_bands/residual": 12288, "classifier/near": (3, 256)},
+    **{"spectrum/near": 256, "spectrum/residual": 256, "modulation/near": 768},
 }
 PAPERS = ("system1", "system2", "system3", "system4")
 RULES = ("detect", "fuse", "evaluate")

@@ -28,6 +28,8 @@ HEARD = {  # of each feature
     "autoencoder": "levels of mel bands",
     "rtf": "level and phase between the two microphones, by band",
     "logmel": "mean and swing of the level of each mel band",
+    "spectrum": "mean power in bands narrow enough for single tones",
+    "modulation": "how much each mel band's level swings, and how fast",
 }
 MOMENTS = 3  # that are named
 THROUGHOUT = 0.7  # share of the clip from which on "throughout" is said

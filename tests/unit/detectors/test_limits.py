@@ -18,6 +18,7 @@ from nearfar.systems.machine import fuse_machine, limits_of
 
 TEST = 4  # clips
 DIMS = {"eat": 1536, "eat_bands": 12288, "lccr": 128, "rtf": 128, "logmel": 256, "classifier": 256}
+DIMS |= {"spectrum": 256, "modulation": 768}
 MEMBERS = {
     "flow": Fit("flow", params_of("flow"), 3, False),
     "c1": Fit("predictive", params_of("predictive"), 5, False),

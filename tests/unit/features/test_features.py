@@ -6,7 +6,7 @@ import pytest
 from conftest import CONFIG
 
 from nearfar.errors import NearfarError
-from nearfar.features import logmel, mel, rtf
+from nearfar.features import logmel, mel, modulation, rtf, spectrum
 
 
 @pytest.fixture
@@ -56,9 +56,77 @@ def test_mel_power_is_torchaudio_s(mels, n_fft, hop, frames):
     np.testing.assert_allclose(ours, theirs(torch.from_numpy(samples)).numpy(), rtol=1e-4)
 
 
+def both(near):
+    return np.stack([near, near], axis=1).astype(np.float32)
+
+
+def spectrum_of(near):
+    return spectrum.extractor(**CONFIG["features"]["spectrum"])(both(near), "near")
+
+
+def modulation_of(near):
+    """By mel band and rate."""
+    settings = CONFIG["features"]["modulation"]
+    return modulation.extractor(**settings)(both(near), "near").reshape(settings["mels"], settings["rates"])
+
+
+def swinging(hertz, seconds=4, depth=0.5, seed=0):
+    """White noise that swings so many times a second."""
+    time = np.arange(seconds * 16000) / 16000
+    noise = np.random.default_rng(seed).normal(0, 0.1, len(time))
+    return noise * (1 + depth * np.sin(2 * np.pi * hertz * time))
+
+
+@pytest.mark.parametrize("gain", [1e-3, 30])
+def test_a_gain_shifts_the_spectrum_and_leaves_the_modulation(wave, gain):
+    near = wave[:, 0]
+    one, other = spectrum_of(near), spectrum_of(gain * near)
+    assert one.shape == (256,) and one.dtype == np.float32
+    np.testing.assert_allclose(other - one, 2 * np.log(gain), atol=2e-3)
+    np.testing.assert_allclose(modulation_of(gain * near), modulation_of(near), atol=2e-3)
+
+
+def test_the_spectrum_tells_tones_apart_that_the_logmel_takes_for_one():
+    time, noise = np.arange(64000) / 16000, np.random.default_rng(0).normal(0, 1e-3, 64000)
+    near = np.sin(2 * np.pi * 500 * time) + np.sin(2 * np.pi * 530 * time) + noise
+    means = logmel.extractor(**CONFIG["features"]["logmel"])(both(near), "near")[:128]
+    for levels, expected in ((spectrum_of(near), 2), (means, 1)):
+        peaks = (levels[1:-1] > levels[:-2]) & (levels[1:-1] > levels[2:]) & (levels[1:-1] > levels.max() - 3)
+        assert peaks.sum() == expected
+
+
+@pytest.mark.parametrize(("hertz", "rate"), [(0.8, 1), (4, 6), (12, 9), (25, 11)])
+def test_a_swing_is_found_at_its_rate_and_by_its_depth(hertz, rate):
+    found, deeper = modulation_of(swinging(hertz)), modulation_of(swinging(hertz, depth=0.8))
+    still = modulation_of(swinging(hertz, depth=0))
+    assert (found - still).mean(axis=0).argmax() == rate
+    assert (deeper > found)[:, rate].mean() > 0.9
+
+
+def test_modulation_does_not_depend_on_how_long_a_clip_is():
+    short, long = (np.mean([modulation_of(swinging(6, s, seed=i)) for i in range(4)], axis=(0, 1)) for s in (4, 12))
+    still = np.arange(12) != 7  # a steady swing is a line, and narrower in a longer clip
+    np.testing.assert_allclose(short[still], long[still], rtol=0.1)
+
+
+@pytest.mark.parametrize("frames", [1024, 5000, 8191])
+def test_spectrum_and_modulation_of_a_short_clip_are_finite(frames):
+    near = np.random.default_rng(0).normal(0, 0.1, frames)
+    assert np.isfinite(spectrum_of(near)).all() and np.isfinite(modulation_of(near)).all()
+    assert modulation_of(near).shape == (64, 12)
+
+
+def test_swings_slower_than_none_are_refused():
+    with pytest.raises(NearfarError, match="slowest: windows each 256 samples show swings below 31.25 Hz, not 40 Hz"):
+        modulation.extractor(**CONFIG["features"]["modulation"] | {"slowest": 40.0})
+
+
 def test_features_refuse_channels_and_clips_they_cannot_hear(wave):
     with pytest.raises(NearfarError, match="logmel/pair"):
         logmel.extractor(**CONFIG["features"]["logmel"])(wave, "pair")
+    for module in (spectrum, modulation):
+        with pytest.raises(NearfarError, match="signal: 'pair'"):
+            module.extractor(**CONFIG["features"][module.__name__.split(".")[-1]])(wave, "pair")
     with pytest.raises(NearfarError, match="rtf/near"):
         rtf.extractor(**CONFIG["features"]["rtf"])(wave, "near")
     for module, channel in ((logmel, "far"), (rtf, "pair")):
@@ -113,6 +181,7 @@ def test_too_many_bands_are_refused():
 
 
 def test_modules_without_a_network_do_not_import_torch():
-    modules = "features.rtf", "features.logmel", "features.extraction", "classifier.inputs", "learning.sampling"
+    modules = "features.rtf", "features.logmel", "features.spectrum", "features.modulation", "features.extraction"
+    modules += "classifier.inputs", "learning.sampling"
     code = f"import sys, {', '.join(f'nearfar.{name}' for name in modules)}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
