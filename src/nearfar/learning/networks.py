@@ -14,9 +14,10 @@ from nearfar.errors import NearfarError
 from nearfar.jobs.files import read_arrays, write_arrays
 
 
-def weights_of(network: nn.Module) -> dict[str, np.ndarray]:
-    """Return the weights of a network, dict from name to array."""
-    return {name: value.cpu().numpy() for name, value in network.state_dict().items()}
+def weights_of(network: nn.Module, half: bool = False) -> dict[str, np.ndarray]:
+    """Return the weights of a network, dict from name to array; half: those of its layers, the bulk, as float16."""
+    state = {name: value.cpu() for name, value in network.state_dict().items()}
+    return {name: (value.half() if half and value.ndim > 1 else value).numpy() for name, value in state.items()}
 
 
 def with_weights(network: nn.Module, arrays: dict[str, np.ndarray]) -> nn.Module:
@@ -30,9 +31,9 @@ def with_weights(network: nn.Module, arrays: dict[str, np.ndarray]) -> nn.Module
     return network.eval()
 
 
-def save_network(network: nn.Module, params: dict[str, Any], path: str | Path) -> None:
-    """Write a network and the parameters of its inputs as one safetensors file."""
-    write_arrays(path, weights_of(network), params=params)
+def save_network(network: nn.Module, params: dict[str, Any], path: str | Path, half: bool = False) -> None:
+    """Write a network and the parameters of its inputs as one safetensors file; half: as weights_of takes it."""
+    write_arrays(path, weights_of(network, half), params=params)
 
 
 def load_network(path: str | Path, what: str, make: Callable[[dict], nn.Module]) -> tuple[nn.Module, dict[str, Any]]:

@@ -191,6 +191,19 @@ def test_network_survives_the_file(tmp_path, trained):
     assert params == SMALL and weights(loaded) == weights(trained[0])
 
 
+def test_a_file_of_half_the_size_hears_the_same(tmp_path, trained):
+    """Layers in half precision; a norm's running sums, which may be beyond its range, and its shifts as they are."""
+    for name, half in (("whole", False), ("half", True)):
+        save_network(trained[0], SMALL, tmp_path / name, half=half)
+    sizes = [(tmp_path / name).stat().st_size for name in ("whole", "half")]
+    assert sizes[1] < 0.56 * sizes[0]
+    loaded, _ = load(tmp_path / "half")
+    assert {value.dtype for value in loaded.state_dict().values()} == {torch.float32, torch.int64}
+    whole, half = (np.stack(list(embed([one], planted()[0]))) for one in (trained[0], loaded))
+    np.testing.assert_allclose(half, whole, atol=2e-3)
+    assert not np.array_equal(half, whole)
+
+
 def test_files_that_are_not_a_network_are_refused(tmp_path, trained):
     missing, text, partial, other = (tmp_path / name for name in ("missing", "text", "partial", "other"))
     text.write_text("not a network")
