@@ -19,7 +19,8 @@ FEATURES = CONFIG["features"]
 SMALL = {
     "factory": CONFIG["factory"]
     | {"machines": ["fan", "slider"], "seconds": 1.5, "train_source": 26, "train_target": 6, "test": 5},
-    "features": {
+    "features": FEATURES
+    | {
         "eat": {
             "channels": ["near", "far"],
             "bands": ["near", "residual"],
@@ -38,8 +39,6 @@ SMALL = {
         "lccr": FEATURES["lccr"] | {"train": FEATURES["lccr"]["train"] | {"epochs": 2, "batch": 16}},
         "classifier": FEATURES["classifier"] | {"train": FEATURES["classifier"]["train"] | {"epochs": 2, "crop": 32}},
         "autoencoder": FEATURES["autoencoder"] | {"epochs": 2, "singular": "pseudo_inverse"},
-        "rtf": FEATURES["rtf"],
-        "logmel": FEATURES["logmel"],
     },
     "data": {},
 }
