@@ -1,6 +1,6 @@
 """What one pass of all features, learned ones too, costs over machines of 10 s clips: writes benchmarks/training.md.
 
-    .venv/bin/python benchmarks/training.py FOLDER                     # 12 machines of 40 and of 80 clips
+    .venv/bin/python benchmarks/training.py FOLDER                     # 12 machines of 25 and of 50 clips
     .venv/bin/python benchmarks/training.py FOLDER --clips 100 200
 
 Each stage of systems 1 and 5 runs by itself in the workflow, on simulated machines; CPU-seconds are those of its jobs,
@@ -31,11 +31,10 @@ is on the line through the two sizes before it. *share*: of the CPU time of 12,0
 """
 KINDS, OF_A_KIND, WANTED = ("fan", "gearbox", "slider"), 4, 12_000
 MACHINES = [f"{kind}_{number}" if number > 1 else kind for kind in KINDS for number in range(1, OF_A_KIND + 1)]
+SPECTRAL = ("logmel/near", "logmel/residual", "spectrum/near", "spectrum/residual", "modulation/near", "rtf/pair")
 STAGES = {  # in the order of the workflow: what each makes, {m} for every machine
     "reading the clips": ("clips/train/{m}.parquet", "clips/test/{m}.parquet", "signals/{m}.json"),
-    "spectral features": tuple(
-        f"features/{view}/{{m}}.parquet" for view in ("logmel/near", "logmel/residual", "rtf/pair")
-    ),
+    "spectral features": tuple(f"features/{view}/{{m}}.parquet" for view in SPECTRAL),
     "frozen embedding, classes": ("classes/{m}.parquet",),
     "maps of LCCR": ("features/lccr/maps/{m}.npy",),
     "LCCR, training": ("models/lccr/model.safetensors",),
@@ -76,7 +75,7 @@ def snakemake(folder: Path, *arguments: str) -> Cost:
 
 
 def measured(folder: Path, clips: int) -> dict[str, Cost]:
-    """Return a dict from each stage to its cost, on new machines of so many training clips and four test clips."""
+    """Return a dict from each stage to its cost, on new machines of so many training clips and four of test."""
     settings = yaml.safe_load((ROOT / "config/config.yaml").read_text(encoding="utf-8"))
     target = max(5, clips // 100)  # as many as folds
     settings["factory"] |= {"machines": MACHINES, "seconds": 10.0, "test": 1}
@@ -136,6 +135,6 @@ def main(folder: Path, clips: list[int]) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--clips", type=int, nargs=2, default=[40, 80], help="of a machine")
+    parser.add_argument("--clips", type=int, nargs=2, default=[25, 50], help="of a machine")
     asked = parser.parse_args()
     main(asked.folder, asked.clips)
