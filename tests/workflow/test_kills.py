@@ -54,6 +54,7 @@ def test_a_killed_run_is_gone_on_with_and_no_job_of_it_lives_on(project):
 
 def test_a_run_that_is_alive_is_left_alone(project):
     run = started(project)
+    os.kill(run.pid, signal.SIGSTOP)  # or it might end before patience does
     try:
         done = recover(project)
         assert done.returncode == 1

@@ -57,6 +57,7 @@ def recover() -> None:
                 f"process {alive[0].name} is running in {Path.cwd()}; let it end, or end it, and try again"
             )
         time.sleep(0.1)
+    dead = [path for path in dead if path.exists()]  # one that ended by itself meanwhile took its own away
     if dead:
         print("nearfar: the last run was killed; going on where it was", file=sys.stderr, flush=True)
         unlock = [sys.executable, "-m", "snakemake", "--unlock"]
