@@ -1,4 +1,4 @@
-"""What one pass of all features, learned ones too, costs over six machines of 10 s clips: writes benchmarks/training.md.
+"""What one pass of all features, learned ones too, costs over clips of 10 s: writes benchmarks/training.md.
 
     .venv/bin/python benchmarks/training.py FOLDER                     # machines of 25 and of 50 clips
     .venv/bin/python benchmarks/training.py FOLDER --clips 100 200
@@ -120,9 +120,7 @@ def table(sizes: list[int], found: list[dict[str, Cost]]) -> str:
     names = [f"{size:,} clips, CPU-s" for size in sizes] + [f"{WANTED:,} clips", "share"]
     lines = [markdown(rows, ["stage", *names, *(f"{size:,} clips, MB" for size in sizes)]) + "\n"]
     spent = ", ".join(f"*{hours(far, cores):.2f}* on {cores}" for cores in (1, 2, 16))
-    lines.append(
-        f"Hours of {WANTED:,} clips of twelve machines by the number of cores, without test clips and detectors: {spent}.\n"
-    )
+    lines.append(f"Hours of {WANTED:,} clips of twelve machines by cores, without test clips and detectors: {spent}.\n")
     return "\n".join(lines)
 
 
