@@ -44,7 +44,7 @@ def harmonics(cycles: np.ndarray, amplitudes: Iterable[float], rng: np.random.Ge
     """Return (n,) the sum of ``tone`` of orders 1, 2, … at ``amplitudes``: powers of one turn, which is cheaper."""
     angle = 2 * np.pi * cycles
     turn, out = np.zeros((2, len(angle)), complex)
-    np.cos(angle, out=turn.real)  # to the last bit what the exponential of a complex number is, at a third of its cost
+    np.cos(angle, out=turn.real)  # numpy's exponential of a complex number gives the same and takes longer
     np.sin(angle, out=turn.imag)
     for factor in [a * np.exp(2j * np.pi * rng.uniform()) for a in amplitudes][::-1]:
         out += factor
